@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One decision, as it is reported: plain data that can be copied into a ring and read later. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "kernel/tracee.h"
+#include "policy/policy.h"
+
+#define EVENT_TENANT_MAX 64
+
+struct event {
+	uint64_t time_ns;    /* CLOCK_REALTIME when the call was received */
+	uint64_t latency_ns; /* from receiving the call to having answered it */
+	pid_t pid,
+		tid; /* thread group and thread, in the supervisor's PID namespace; pid 0: unknown */
+	uid_t uid;   /* real uid in the supervisor's user namespace; (uid_t)-1: unknown */
+	uint32_t flags; /* as the caller gave them */
+	enum verdict verdict;
+	enum policy_mode mode; /* POLICY_AUDIT: verdict and error are what would have happened */
+	int error; /* the errno the caller got, positive; 0: success, or left to the kernel */
+	int fd;    /* the caller's new descriptor, or -1 */
+	const char *reason; /* a string literal */
+	bool name_known;    /* false: the caller's memory could not be read */
+	struct tracee_name name;
+	char comm[TRACEE_COMM_MAX];
+	char rule[POLICY_RULE_NAME_MAX];
+	char tenant[EVENT_TENANT_MAX];
+};

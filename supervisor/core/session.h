@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One listener: receives its calls, judges them by a policy, answers them. Used by one thread. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/event.h"
+#include "policy/policy.h"
+
+typedef void session_event_fn(const struct event *event, void *userdata);
+
+struct session_config {
+	int listener;       /* owned by the session from session_new() on, whatever that returns */
+	const char *tenant; /* copied; cut to EVENT_TENANT_MAX - 1 bytes */
+	struct policy *policy; /* the session takes a reference of its own */
+	session_event_fn *
+		on_event; /* called after each answered call; NULL: facts for events are not read */
+	void *userdata;
+};
+
+struct session;
+
+/* Returns 0 or -errno. */
+int session_new(const struct session_config *config, struct session **ret_session);
+
+/* Answers calls until the last task under the filter is gone or session_stop(). Returns 0 or -errno. */
+int session_run(struct session *session);
+
+/*
+ * Answers the calls that are queued now, without waiting for more. Returns 0, 1 at the end of the listener
+ * (the last task is gone), or -errno.
+ */
+int session_dispatch(struct session *session);
+
+/* The listener, to be polled for POLLIN and POLLHUP; borrowed. */
+int session_fd(const struct session *session);
+
+/* Takes NULL, returns NULL. Calls that wait get ENOSYS from the kernel. */
+struct session *session_free(struct session *session);

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The memory controller, in cgroup v1, v2 and hybrid trees: how much room a task's group has left, and
+ * a group of our own for `run --memory`. libcgroup finds mounts and makes groups; it costs hundreds of
+ * microseconds a call, so on the path of a system call only cached descriptors are read.
+ */
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/macro.h"
+
+/* A view of the memory hierarchy with cached descriptors of the groups seen last. Belongs to one thread. */
+struct cgroup_view;
+
+/*
+ * Finds the memory controller. Returns 0, or -errno: -ENODEV when no memory controller is visible here.
+ */
+int cgroup_view_new(struct cgroup_view **ret_view);
+struct cgroup_view *cgroup_view_free(struct cgroup_view *view);
+
+/*
+ * Which line of /proc/PID/cgroup names a task's memory group: extracts the path from its text.
+ * Returns a pointer into text and stores its length, or NULL where there is no such line.
+ */
+const char *cgroup_view_path(const struct cgroup_view *view, const char *text, size_t *ret_len);
+
+#define CGROUP_UNLIMITED UINT64_MAX
+
+/* The tightest of a group and its visible ancestors. */
+struct cgroup_memory {
+	uint64_t headroom_bytes; /* smallest limit - usage, CGROUP_UNLIMITED where nothing limits */
+	unsigned max_usage_ppm;  /* largest usage / limit, in millionths; 0 where nothing limits */
+};
+
+/*
+ * Measures the group at path (as cgroup_view_path() gave it, len bytes, not NUL-ended) and every
+ * ancestor that is visible: with a namespaced or partly hidden tree that is what can be seen. No
+ * allocation once the group is cached. Returns 0 or -errno; -ENOENT when neither the group nor any
+ * ancestor is visible.
+ */
+int cgroup_view_measure(
+	struct cgroup_view *view, const char *path, size_t len, struct cgroup_memory *ret_memory);
+
+/* A group that fdwarden made. */
+struct cgroup_group;
+
+/*
+ * Makes a new group with a memory limit (swap included where the kernel counts it) below the caller's
+ * own. Returns 0 or -errno: -EACCES or -EPERM without the right to, -ENODEV without a memory controller.
+ * *ret_hint is set on failure to a sentence for people that says what to do.
+ */
+int cgroup_group_new(uint64_t limit_bytes, struct cgroup_group **ret_group, const char **ret_hint);
+
+/* Moves the calling process into it. Async-signal-safe: may stand between fork and exec. 0 or -errno. */
+int cgroup_group_enter(const struct cgroup_group *group);
+
+/*
+ * Removes the group once its last process is gone; waits a moment for the kernel to let go. Takes NULL,
+ * returns NULL.
+ */
+struct cgroup_group *cgroup_group_remove(struct cgroup_group *group);

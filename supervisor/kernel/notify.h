@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The ioctls of a seccomp listener, each with the outcome that a supervisor has to handle. See
+ * seccomp_unotify(2) and kernel/seccomp.c.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/compat.h"
+
+/*
+ * Room for one notification, larger than the kernel's struct so that a newer kernel's longer one fits
+ * (SECCOMP_GET_NOTIF_SIZES; notify_prepare() checks). The kernel wants it zeroed before each receive.
+ */
+union notification {
+	struct seccomp_notif notif;
+	char room[128];
+};
+
+/*
+ * Checks once that this kernel's structures fit, and asks for synchronous wake-ups
+ * (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6), which are faster by far and which older kernels refuse.
+ * Stores in *ret_sync_wake_up whether they were granted. Returns 0, or -errno: -EOPNOTSUPP when this
+ * kernel's notifications do not fit.
+ */
+int notify_prepare(int listener, bool *ret_sync_wake_up);
+
+/* Outcomes of the functions below that are not errors. */
+enum notify_outcome {
+	NOTIFY_OK = 0,
+	NOTIFY_GONE =
+		1, /* the call ended before it was answered: its task was killed or interrupted */
+	NOTIFY_AGAIN =
+		2, /* nothing was received: a signal came, or the caller died before we looked */
+	NOTIFY_END = 3, /* the last task under the filter is gone */
+};
+
+/*
+ * Receives the next call into *slot, blocking until there is one. Returns NOTIFY_OK, NOTIFY_AGAIN or
+ * NOTIFY_END, or -errno. Before Linux 6.11 the end is not seen by a blocked receiver: whoever learns of
+ * the end by other means (POLLHUP) interrupts it with a signal, and it returns NOTIFY_AGAIN.
+ */
+int notify_receive(int listener, union notification *slot);
+
+/* Whether a call is queued (NOTIFY_OK), none is (NOTIFY_AGAIN), or none will ever be (NOTIFY_END). */
+int notify_poll(int listener);
+
+/* NOTIFY_OK while the call waits for its answer, NOTIFY_GONE after. */
+int notify_valid(int listener, uint64_t id);
+
+/* Lets the kernel run the call as it is (SECCOMP_USER_NOTIF_FLAG_CONTINUE). NOTIFY_OK, NOTIFY_GONE or -errno. */
+int notify_continue(int listener, uint64_t id);
+
+/* Ends the call with -error (a positive errno). NOTIFY_OK, NOTIFY_GONE or -errno. */
+int notify_fail(int listener, uint64_t id, int error);
+
+/*
+ * Installs a copy of fd (borrowed) as the lowest free descriptor of the caller, and ends the call with
+ * its number, in one step (SECCOMP_ADDFD_FLAG_SEND, Linux 5.14). On NOTIFY_OK stores the number in
+ * *ret_caller_fd. NOTIFY_GONE, or -errno: -EMFILE when the caller has no descriptor left; the call
+ * then still waits for its answer.
+ */
+int notify_inject(int listener, uint64_t id, int fd, bool close_on_exec, int *ret_caller_fd);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Reads the task that waits in a system call: its memory and what /proc and a pidfd tell of it.
+ *
+ * Every function takes the thread id as the notification gave it. What it returns is true of that task
+ * only if the call still waits afterwards (notify_valid(), or the answer itself succeeds): until then the
+ * task cannot exec, exit or give its id away. Other threads of the same process can still change memory,
+ * credentials stay the task's own.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* memfd_create(2): at most 249 bytes of name (mm/memfd.c, MFD_NAME_MAX_LEN). */
+#define TRACEE_NAME_MAX 249
+
+/* The name as the kernel would see it. */
+struct tracee_name {
+	size_t len;                      /* TRACEE_NAME_MAX + 1: too long, the kernel says EINVAL */
+	char bytes[TRACEE_NAME_MAX + 2]; /* always ended by a NUL */
+};
+
+/*
+ * Reads the NUL-ended string at address like strndup_user() in the kernel: at most TRACEE_NAME_MAX + 1
+ * bytes, stops at the NUL, so that what lies behind it need not be mapped. May block for as long as the
+ * tenant likes when FUSE or userfaultfd serves the page: call it only in the tenant's own thread.
+ * Returns 0, -EFAULT where the kernel would say EFAULT, -ESRCH when the task is gone, or -errno.
+ */
+int tracee_read_name(pid_t tid, uint64_t address, struct tracee_name *ret_name);
+
+/* Who a task is, in the ids of the supervisor's user namespace. */
+struct tracee_ids {
+	pid_t pid; /* thread group id */
+	uid_t uid, fsuid;
+	gid_t gid, fsgid; /* real and file system ids; pid, uid and gid are what events show */
+};
+
+/*
+ * Remembers pidfds of the tasks seen last, so that asking again about the same task costs one ioctl
+ * (PIDFD_GET_INFO, Linux 6.13) instead of opening files in /proc, and what never changes in a task's life
+ * (thread group, PID namespace) is looked up once. A dead task's entry is noticed by that same ioctl, or
+ * on older kernels by a null signal. Belongs to one thread.
+ */
+struct tracee_cache;
+
+int tracee_cache_new(struct tracee_cache **ret_cache);
+/* Takes NULL; returns NULL. */
+struct tracee_cache *tracee_cache_free(struct tracee_cache *cache);
+
+/* Returns 0, -ESRCH when the task is gone, or -errno. */
+int tracee_ids(struct tracee_cache *cache, pid_t tid, struct tracee_ids *ret_ids);
+
+/*
+ * The vm.memfd_noexec that holds for the task: the strictest of its PID namespace and those above
+ * (kernel/pid_sysctl.h). Stores -1 when the task is in the supervisor's own PID namespace, where the
+ * kernel applies the same value to the supervisor's own call; else 0, 1 or 2. Returns 0 or -errno.
+ */
+int tracee_memfd_noexec(struct tracee_cache *cache, pid_t tid, int *ret_scope);
+
+/* TASK_COMM_LEN in the kernel. */
+#define TRACEE_COMM_MAX 16
+
+/* comm, ended by a NUL; any bytes. Returns 0 or -errno. */
+int tracee_comm(pid_t tid, char ret_comm[static TRACEE_COMM_MAX]);
+
+/* The path of /proc/TID/exe as seen from the supervisor, NUL-ended. Returns 0, -ENAMETOOLONG, or -errno. */
+int tracee_exe(pid_t tid, char *buf, size_t size);
+
+/* The text of /proc/TID/cgroup, for kernel/cgroup to parse. Returns its length or -errno. */
+ssize_t tracee_cgroup_text(pid_t tid, char *buf, size_t size);
+
+/* 1 when the task has no free descriptor below its RLIMIT_NOFILE, 0 when it has, or -errno. Slow. */
+int tracee_fd_table_is_full(pid_t tid);
+
+/*
+ * Kills the task's whole process. id and listener name the waiting call: the signal goes through a pidfd
+ * that was opened before the call was seen to wait still, so it can hit no other process that got the
+ * same id since. Returns 0, -ESRCH when it was gone already, or -errno.
+ */
+int tracee_kill(pid_t tid, int listener, uint64_t id);
