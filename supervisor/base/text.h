@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /*
- * Parses a size in bytes: digits and an optional unit (B, K, KB, KiB, M, MB, MiB, G, GB, GiB, T, TB, TiB).
- * K, M, G, T and the forms with "iB" are powers of 1024, those with "B" powers of 1000.
+ * Parses a size in bytes: digits and an optional unit (B, K, KB, KiB, M, MB, MiB, G, GB, GiB, T,
+ * TB, TiB). K, M, G, T and the forms with "iB" are powers of 1024, those with "B" powers of 1000.
  * Returns 0, -EINVAL when the text is no size, or -ERANGE when it does not fit in 64 bits.
  */
 int text_parse_size(const char *text, uint64_t *ret_bytes);
@@ -17,7 +17,8 @@ int text_parse_size(const char *text, uint64_t *ret_bytes);
 /* Room for the longest result of text_format_size(), NUL included. */
 #define TEXT_SIZE_MAX 16
 
-/* Writes a size for people, such as "64 MiB" or "1.5 GiB", into buf of TEXT_SIZE_MAX bytes. Returns buf. */
+/* Writes a size for people, such as "64 MiB" or "1.5 GiB", into buf of TEXT_SIZE_MAX bytes. Returns
+ * buf. */
 const char *text_format_size(uint64_t bytes, char *buf);
 
 /* One flag of memfd_create(2), or one huge-page size: set when (flags & mask) == value. */
@@ -28,8 +29,9 @@ struct memfd_flag {
 };
 
 /*
- * The flags known to this program, each once, single bits first; ended by an entry whose name is NULL.
- * Huge-page sizes (HUGE_2MB ...) are values of a six-bit field (linux/memfd.h), so their mask is the field.
+ * The flags known to this program, each once, single bits first; ended by an entry whose name is
+ * NULL. Huge-page sizes (HUGE_2MB ...) are values of a six-bit field (linux/memfd.h), so their mask
+ * is the field.
  */
 extern const struct memfd_flag memfd_flags[];
 
@@ -58,8 +60,9 @@ const char *text_format_time(uint64_t realtime_ns, char *buf);
  * Writes len bytes as the inside of a JSON string (no quotes) into out, which has room for
  * TEXT_ESCAPED_MAX(len) bytes, ended by a NUL. The result is pure ASCII from 0x20 to 0x7e, so it is
  * valid JSON for the strictest reader and can move no terminal's cursor: UTF-8 beyond ASCII becomes
- * \uXXXX (surrogate pairs where needed), each byte that is not valid UTF-8 becomes \ufffd, and *ret_exact
- * (may be NULL) says whether the bytes can be recovered. Returns the length without the NUL.
+ * \uXXXX (surrogate pairs where needed), each byte that is not valid UTF-8 becomes \ufffd, and
+ * *ret_exact (may be NULL) says whether the bytes can be recovered. Returns the length without the
+ * NUL.
  */
 size_t text_escape_json(const void *bytes, size_t len, char *out, bool *ret_exact);
 

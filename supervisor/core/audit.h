@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Carries events from the thread that answers calls to a descriptor, through a ring of fixed size and a
- * writer thread, so that a slow or full reader never holds up a tenant. What does not fit in the ring is
- * counted, and a line in the stream says how many were dropped.
+ * Carries events from the thread that answers calls to a descriptor, through a ring of fixed size
+ * and a writer thread, so that a slow or full reader never holds up a tenant. What does not fit in
+ * the ring is counted, and a line in the stream says how many were dropped.
  */
 
 #include <stdint.h>
@@ -32,14 +32,14 @@ int audit_new(const struct audit_config *config, struct audit **ret_audit);
 void audit_record(struct audit *audit, const struct event *event);
 
 /*
- * Waits until the writer has written what it was given, at most timeout_ms, and stops it; events that are
- * left are counted as dropped. Call it once, after the last audit_record().
+ * Waits until the writer has written what it was given, at most timeout_ms, and stops it; events
+ * that are left are counted as dropped. Call it once, after the last audit_record().
  */
 void audit_finish(struct audit *audit, unsigned timeout_ms);
 
 /*
- * Prints the table of names and decisions: count, denied, p50 and p99 of the latency; and what was dropped.
- * After audit_finish(). Names are escaped for terminals; colour only when asked.
+ * Prints the table of names and decisions: count, denied, p50 and p99 of the latency; and what was
+ * dropped. After audit_finish(). Names are escaped for terminals; colour only when asked.
  */
 void audit_print_summary(const struct audit *audit, FILE *out, bool colour);
 

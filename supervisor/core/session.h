@@ -25,12 +25,13 @@ struct session;
 /* Returns 0 or -errno. */
 int session_new(const struct session_config *config, struct session **ret_session);
 
-/* Answers calls until the last task under the filter is gone or session_stop(). Returns 0 or -errno. */
+/* Answers calls until the last task under the filter is gone or session_stop(). Returns 0 or
+ * -errno. */
 int session_run(struct session *session);
 
 /*
- * Answers the calls that are queued now, without waiting for more. Returns 0, 1 at the end of the listener
- * (the last task is gone), or -errno.
+ * Answers the calls that are queued now, without waiting for more. Returns 0, 1 at the end of the
+ * listener (the last task is gone), or -errno.
  */
 int session_dispatch(struct session *session);
 

@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * The memory controller, in cgroup v1, v2 and hybrid trees: how much room a task's group has left, and
- * a group of our own for `run --memory`. libcgroup finds mounts and makes groups; it costs hundreds of
- * microseconds a call, so on the path of a system call only cached descriptors are read.
+ * The memory controller, in cgroup v1, v2 and hybrid trees: how much room a task's group has left,
+ * and a group of our own for `run --memory`. libcgroup finds mounts and makes groups; it costs
+ * hundreds of microseconds a call, so on the path of a system call only cached descriptors are
+ * read.
  */
 
 #include <stdint.h>
@@ -12,11 +13,13 @@
 
 #include "base/macro.h"
 
-/* A view of the memory hierarchy with cached descriptors of the groups seen last. Belongs to one thread. */
+/* A view of the memory hierarchy with cached descriptors of the groups seen last. Belongs to one
+ * thread. */
 struct cgroup_view;
 
 /*
- * Finds the memory controller. Returns 0, or -errno: -ENODEV when no memory controller is visible here.
+ * Finds the memory controller. Returns 0, or -errno: -ENODEV when no memory controller is visible
+ * here.
  */
 int cgroup_view_new(struct cgroup_view **ret_view);
 struct cgroup_view *cgroup_view_free(struct cgroup_view *view);
@@ -48,17 +51,18 @@ int cgroup_view_measure(
 struct cgroup_group;
 
 /*
- * Makes a new group with a memory limit (swap included where the kernel counts it) below the caller's
- * own. Returns 0 or -errno: -EACCES or -EPERM without the right to, -ENODEV without a memory controller.
- * *ret_hint is set on failure to a sentence for people that says what to do.
+ * Makes a new group with a memory limit (swap included where the kernel counts it) below the
+ * caller's own. Returns 0 or -errno: -EACCES or -EPERM without the right to, -ENODEV without a
+ * memory controller. *ret_hint is set on failure to a sentence for people that says what to do.
  */
 int cgroup_group_new(uint64_t limit_bytes, struct cgroup_group **ret_group, const char **ret_hint);
 
-/* Moves the calling process into it. Async-signal-safe: may stand between fork and exec. 0 or -errno. */
+/* Moves the calling process into it. Async-signal-safe: may stand between fork and exec. 0 or
+ * -errno. */
 int cgroup_group_enter(const struct cgroup_group *group);
 
 /*
- * Removes the group once its last process is gone; waits a moment for the kernel to let go. Takes NULL,
- * returns NULL.
+ * Removes the group once its last process is gone; waits a moment for the kernel to let go. Takes
+ * NULL, returns NULL.
  */
 struct cgroup_group *cgroup_group_remove(struct cgroup_group *group);

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The seccomp filter: notifies the supervisor of memfd_create(2) in every ABI of the machine, lets all
- * else pass. Built with libseccomp, exported as BPF, loaded with seccomp(2), because libseccomp 2.5 knows
- * neither WAIT_KILLABLE_RECV nor where a listener should go.
+ * The seccomp filter: notifies the supervisor of memfd_create(2) in every ABI of the machine, lets
+ * all else pass. Built with libseccomp, exported as BPF, loaded with seccomp(2), because
+ * libseccomp 2.5 knows neither WAIT_KILLABLE_RECV nor where a listener should go.
  */
 
 #include <linux/filter.h>
@@ -26,10 +26,11 @@ int filter_build(struct sock_fprog *ret_program);
 void filter_free(struct sock_fprog *program);
 
 /*
- * Loads the program (borrowed) into the calling thread, and so into all that it starts from then on,
- * with a new listener. Sets no_new_privs only when the kernel refuses without it (seccomp(2), EACCES).
- * Async-signal-safe, so that it may stand between fork and exec. Stores what was granted in *ret_features.
- * Returns the listener (close-on-exec, owned by the caller), or -errno: -EBUSY when a filter above
- * already has a listener, -ENOSYS without seccomp, -EINVAL without SECCOMP_FILTER_FLAG_NEW_LISTENER.
+ * Loads the program (borrowed) into the calling thread, and so into all that it starts from then
+ * on, with a new listener. Sets no_new_privs only when the kernel refuses without it (seccomp(2),
+ * EACCES). Async-signal-safe, so that it may stand between fork and exec. Stores what was granted
+ * in *ret_features. Returns the listener (close-on-exec, owned by the caller), or -errno: -EBUSY
+ * when a filter above already has a listener, -ENOSYS without seccomp, -EINVAL without
+ * SECCOMP_FILTER_FLAG_NEW_LISTENER.
  */
 int filter_install(const struct sock_fprog *program, struct filter_features *ret_features);

@@ -13,14 +13,15 @@
 struct memfile_request {
 	const char *name; /* borrowed, NUL-ended */
 	uint32_t flags;
-	int noexec_scope; /* the caller's vm.memfd_noexec as tracee_memfd_noexec() gives it, -1: as ours */
-	uid_t owner; /* the caller's fsuid and fsgid, */
-	gid_t group; /* in the supervisor's user namespace */
+	int noexec_scope; /* the caller's vm.memfd_noexec as tracee_memfd_noexec() gives it, -1: as
+			     ours */
+	uid_t owner;      /* the caller's fsuid and fsgid, */
+	gid_t group;      /* in the supervisor's user namespace */
 };
 
 /*
- * Makes the file. Every errno that the kernel would give the caller for bad arguments comes out of the
- * kernel's own memfd_create(), called with the caller's arguments, so order and version always agree.
- * Returns a descriptor (close-on-exec, owned by the caller) or -errno.
+ * Makes the file. Every errno that the kernel would give the caller for bad arguments comes out of
+ * the kernel's own memfd_create(), called with the caller's arguments, so order and version always
+ * agree. Returns a descriptor (close-on-exec, owned by the caller) or -errno.
  */
 int memfile_create(const struct memfile_request *request);

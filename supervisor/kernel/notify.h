@@ -12,8 +12,9 @@
 #include "kernel/compat.h"
 
 /*
- * Room for one notification, larger than the kernel's struct so that a newer kernel's longer one fits
- * (SECCOMP_GET_NOTIF_SIZES; notify_prepare() checks). The kernel wants it zeroed before each receive.
+ * Room for one notification, larger than the kernel's struct so that a newer kernel's longer one
+ * fits (SECCOMP_GET_NOTIF_SIZES; notify_prepare() checks). The kernel wants it zeroed before each
+ * receive.
  */
 union notification {
 	struct seccomp_notif notif;
@@ -22,9 +23,9 @@ union notification {
 
 /*
  * Checks once that this kernel's structures fit, and asks for synchronous wake-ups
- * (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6), which are faster by far and which older kernels refuse.
- * Stores in *ret_sync_wake_up whether they were granted. Returns 0, or -errno: -EOPNOTSUPP when this
- * kernel's notifications do not fit.
+ * (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6), which are faster by far and which older kernels
+ * refuse. Stores in *ret_sync_wake_up whether they were granted. Returns 0, or -errno: -EOPNOTSUPP
+ * when this kernel's notifications do not fit.
  */
 int notify_prepare(int listener, bool *ret_sync_wake_up);
 
@@ -39,28 +40,31 @@ enum notify_outcome {
 };
 
 /*
- * Receives the next call into *slot, blocking until there is one. Returns NOTIFY_OK, NOTIFY_AGAIN or
- * NOTIFY_END, or -errno. Before Linux 6.11 the end is not seen by a blocked receiver: whoever learns of
- * the end by other means (POLLHUP) interrupts it with a signal, and it returns NOTIFY_AGAIN.
+ * Receives the next call into *slot, blocking until there is one. Returns NOTIFY_OK, NOTIFY_AGAIN
+ * or NOTIFY_END, or -errno. Before Linux 6.11 the end is not seen by a blocked receiver: whoever
+ * learns of the end by other means (POLLHUP) interrupts it with a signal, and it returns
+ * NOTIFY_AGAIN.
  */
 int notify_receive(int listener, union notification *slot);
 
-/* Whether a call is queued (NOTIFY_OK), none is (NOTIFY_AGAIN), or none will ever be (NOTIFY_END). */
+/* Whether a call is queued (NOTIFY_OK), none is (NOTIFY_AGAIN), or none will ever be (NOTIFY_END).
+ */
 int notify_poll(int listener);
 
 /* NOTIFY_OK while the call waits for its answer, NOTIFY_GONE after. */
 int notify_valid(int listener, uint64_t id);
 
-/* Lets the kernel run the call as it is (SECCOMP_USER_NOTIF_FLAG_CONTINUE). NOTIFY_OK, NOTIFY_GONE or -errno. */
+/* Lets the kernel run the call as it is (SECCOMP_USER_NOTIF_FLAG_CONTINUE). NOTIFY_OK, NOTIFY_GONE
+ * or -errno. */
 int notify_continue(int listener, uint64_t id);
 
 /* Ends the call with -error (a positive errno). NOTIFY_OK, NOTIFY_GONE or -errno. */
 int notify_fail(int listener, uint64_t id, int error);
 
 /*
- * Installs a copy of fd (borrowed) as the lowest free descriptor of the caller, and ends the call with
- * its number, in one step (SECCOMP_ADDFD_FLAG_SEND, Linux 5.14). On NOTIFY_OK stores the number in
- * *ret_caller_fd. NOTIFY_GONE, or -errno: -EMFILE when the caller has no descriptor left; the call
- * then still waits for its answer.
+ * Installs a copy of fd (borrowed) as the lowest free descriptor of the caller, and ends the call
+ * with its number, in one step (SECCOMP_ADDFD_FLAG_SEND, Linux 5.14). On NOTIFY_OK stores the
+ * number in *ret_caller_fd. NOTIFY_GONE, or -errno: -EMFILE when the caller has no descriptor left;
+ * the call then still waits for its answer.
  */
 int notify_inject(int listener, uint64_t id, int fd, bool close_on_exec, int *ret_caller_fd);

@@ -4,10 +4,10 @@
 /*
  * Reads the task that waits in a system call: its memory and what /proc and a pidfd tell of it.
  *
- * Every function takes the thread id as the notification gave it. What it returns is true of that task
- * only if the call still waits afterwards (notify_valid(), or the answer itself succeeds): until then the
- * task cannot exec, exit or give its id away. Other threads of the same process can still change memory,
- * credentials stay the task's own.
+ * Every function takes the thread id as the notification gave it. What it returns is true of that
+ * task only if the call still waits afterwards (notify_valid(), or the answer itself succeeds):
+ * until then the task cannot exec, exit or give its id away. Other threads of the same process can
+ * still change memory, credentials stay the task's own.
  */
 
 #include <stdbool.h>
@@ -25,10 +25,11 @@ struct tracee_name {
 };
 
 /*
- * Reads the NUL-ended string at address like strndup_user() in the kernel: at most TRACEE_NAME_MAX + 1
- * bytes, stops at the NUL, so that what lies behind it need not be mapped. May block for as long as the
- * tenant likes when FUSE or userfaultfd serves the page: call it only in the tenant's own thread.
- * Returns 0, -EFAULT where the kernel would say EFAULT, -ESRCH when the task is gone, or -errno.
+ * Reads the NUL-ended string at address like strndup_user() in the kernel: at most TRACEE_NAME_MAX
+ * + 1 bytes, stops at the NUL, so that what lies behind it need not be mapped. May block for as
+ * long as the tenant likes when FUSE or userfaultfd serves the page: call it only in the tenant's
+ * own thread. Returns 0, -EFAULT where the kernel would say EFAULT, -ESRCH when the task is gone,
+ * or -errno.
  */
 int tracee_read_name(pid_t tid, uint64_t address, struct tracee_name *ret_name);
 
@@ -41,9 +42,9 @@ struct tracee_ids {
 
 /*
  * Remembers pidfds of the tasks seen last, so that asking again about the same task costs one ioctl
- * (PIDFD_GET_INFO, Linux 6.13) instead of opening files in /proc, and what never changes in a task's life
- * (thread group, PID namespace) is looked up once. A dead task's entry is noticed by that same ioctl, or
- * on older kernels by a null signal. Belongs to one thread.
+ * (PIDFD_GET_INFO, Linux 6.13) instead of opening files in /proc, and what never changes in a
+ * task's life (thread group, PID namespace) is looked up once. A dead task's entry is noticed by
+ * that same ioctl, or on older kernels by a null signal. Belongs to one thread.
  */
 struct tracee_cache;
 
@@ -56,8 +57,9 @@ int tracee_ids(struct tracee_cache *cache, pid_t tid, struct tracee_ids *ret_ids
 
 /*
  * The vm.memfd_noexec that holds for the task: the strictest of its PID namespace and those above
- * (kernel/pid_sysctl.h). Stores -1 when the task is in the supervisor's own PID namespace, where the
- * kernel applies the same value to the supervisor's own call; else 0, 1 or 2. Returns 0 or -errno.
+ * (kernel/pid_sysctl.h). Stores -1 when the task is in the supervisor's own PID namespace, where
+ * the kernel applies the same value to the supervisor's own call; else 0, 1 or 2. Returns 0 or
+ * -errno.
  */
 int tracee_memfd_noexec(struct tracee_cache *cache, pid_t tid, int *ret_scope);
 
@@ -67,18 +69,20 @@ int tracee_memfd_noexec(struct tracee_cache *cache, pid_t tid, int *ret_scope);
 /* comm, ended by a NUL; any bytes. Returns 0 or -errno. */
 int tracee_comm(pid_t tid, char ret_comm[static TRACEE_COMM_MAX]);
 
-/* The path of /proc/TID/exe as seen from the supervisor, NUL-ended. Returns 0, -ENAMETOOLONG, or -errno. */
+/* The path of /proc/TID/exe as seen from the supervisor, NUL-ended. Returns 0, -ENAMETOOLONG, or
+ * -errno. */
 int tracee_exe(pid_t tid, char *buf, size_t size);
 
 /* The text of /proc/TID/cgroup, for kernel/cgroup to parse. Returns its length or -errno. */
 ssize_t tracee_cgroup_text(pid_t tid, char *buf, size_t size);
 
-/* 1 when the task has no free descriptor below its RLIMIT_NOFILE, 0 when it has, or -errno. Slow. */
+/* 1 when the task has no free descriptor below its RLIMIT_NOFILE, 0 when it has, or -errno. Slow.
+ */
 int tracee_fd_table_is_full(pid_t tid);
 
 /*
- * Kills the task's whole process. id and listener name the waiting call: the signal goes through a pidfd
- * that was opened before the call was seen to wait still, so it can hit no other process that got the
- * same id since. Returns 0, -ESRCH when it was gone already, or -errno.
+ * Kills the task's whole process. id and listener name the waiting call: the signal goes through a
+ * pidfd that was opened before the call was seen to wait still, so it can hit no other process that
+ * got the same id since. Returns 0, -ESRCH when it was gone already, or -errno.
  */
 int tracee_kill(pid_t tid, int listener, uint64_t id);

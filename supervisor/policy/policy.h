@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * A policy: rules that judge a call. Immutable once loaded, reference-counted, one allocation, so that
- * it can be shared between threads and swapped by a pointer. Loading parses text; judging does neither
- * I/O nor allocation.
+ * A policy: rules that judge a call. Immutable once loaded, reference-counted, one allocation, so
+ * that it can be shared between threads and swapped by a pointer. Loading parses text; judging does
+ * neither I/O nor allocation.
  */
 
 #include <stdbool.h>
@@ -32,14 +32,15 @@ struct policy_diagnostic {
 typedef void policy_diagnostic_fn(const struct policy_diagnostic *diagnostic, void *userdata);
 
 /*
- * Loads a policy from size bytes of text; file is the name for diagnostics. Reports every mistake it
- * finds, not only the first. Returns 0 and the policy (one reference, the caller's), -EINVAL after at
- * least one diagnostic, or -ENOMEM.
+ * Loads a policy from size bytes of text; file is the name for diagnostics. Reports every mistake
+ * it finds, not only the first. Returns 0 and the policy (one reference, the caller's), -EINVAL
+ * after at least one diagnostic, or -ENOMEM.
  */
 int policy_load(const char *text, size_t size, const char *file, policy_diagnostic_fn *report,
 	void *userdata, struct policy **ret_policy);
 
-/* The same from a file of at most POLICY_TEXT_MAX bytes. Also any errno of open(2) and read(2); -EFBIG. */
+/* The same from a file of at most POLICY_TEXT_MAX bytes. Also any errno of open(2) and read(2);
+ * -EFBIG. */
 int policy_load_file(
 	const char *path, policy_diagnostic_fn *report, void *userdata, struct policy **ret_policy);
 #define POLICY_TEXT_MAX (8 * 1024 * 1024)
@@ -97,8 +98,8 @@ struct decision {
 };
 
 /*
- * The working memory of one evaluator: cursor, candidate set, regex state. Allocated once for a policy,
- * used by one thread.
+ * The working memory of one evaluator: cursor, candidate set, regex state. Allocated once for a
+ * policy, used by one thread.
  */
 struct policy_scratch;
 int policy_scratch_new(const struct policy *policy, struct policy_scratch **ret_scratch);
@@ -108,11 +109,11 @@ struct policy_scratch *policy_scratch_free(struct policy_scratch *scratch);
 void policy_scratch_reset(struct policy_scratch *scratch);
 
 /*
- * Judges the call: the first rule that matches decides, else the default. Returns 0 with *ret_decision
- * filled in (its strings live as long as the policy), or the one enum fact it must know to go on: fetch it,
- * add it to call->known, call again, and it goes on where it stopped. A fact is asked for only when no
- * earlier rule decides without it. Pure: no I/O, no allocation, no clock; bounded for every input (a regex
- * that gives up decides VERDICT_DENY, EACCES).
+ * Judges the call: the first rule that matches decides, else the default. Returns 0 with
+ * *ret_decision filled in (its strings live as long as the policy), or the one enum fact it must
+ * know to go on: fetch it, add it to call->known, call again, and it goes on where it stopped. A
+ * fact is asked for only when no earlier rule decides without it. Pure: no I/O, no allocation, no
+ * clock; bounded for every input (a regex that gives up decides VERDICT_DENY, EACCES).
  */
 unsigned policy_decide(const struct policy *policy, struct policy_scratch *scratch,
 	const struct policy_call *call, struct decision *ret_decision);
