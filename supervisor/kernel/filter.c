@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/filter.h"
+
+#include <errno.h>
+#include <seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "kernel/compat.h"
+
+/* The ABIs that one kernel can offer side by side. A family ends with 0. */
+static const uint32_t abi_families[][4] = {
+	{SCMP_ARCH_X86_64, SCMP_ARCH_X86, SCMP_ARCH_X32},
+	{SCMP_ARCH_AARCH64, SCMP_ARCH_ARM},
+	{SCMP_ARCH_S390X, SCMP_ARCH_S390},
+	{SCMP_ARCH_PARISC64, SCMP_ARCH_PARISC},
+};
+
+static void context_release(scmp_filter_ctx *context)
+{
+	if (*context)
+		seccomp_release(*context);
+}
+
+static bool family_has(const uint32_t family[static 4], uint32_t arch)
+{
+	for (size_t i = 0; i < 4 && family[i]; i++)
+		if (family[i] == arch)
+			return true;
+	return false;
+}
+
+/* Adds every ABI of the running machine; libseccomp starts with the native one alone. */
+static int context_add_abis(scmp_filter_ctx context)
+{
+	const uint32_t native = seccomp_arch_native();
+
+	for (size_t f = 0; f < ARRAY_SIZE(abi_families); f++) {
+		if (!family_has(abi_families[f], native))
+			continue;
+		for (size_t i = 0; i < 4 && abi_families[f][i]; i++) {
+			int r = seccomp_arch_add(context, abi_families[f][i]);
+
+			if (r < 0 && r != -EEXIST)
+				return r;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Every rule is on the system call's number alone: only then can the kernel prove at load time that
+ * the other numbers are allowed, and let them pass without running the program (kernel/seccomp.c,
+ * seccomp_is_const_allow()). The flags and the name are the supervisor's to judge.
+ */
+static int context_add_rules(scmp_filter_ctx context)
+{
+	int r = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
+
+	if (r < 0)
+		return r;
+	r = context_add_abis(context);
+	if (r < 0)
+		return r;
+	return seccomp_rule_add(context, SCMP_ACT_NOTIFY, SCMP_SYS(memfd_create), 0);
+}
+
+/* libseccomp 2.5 exports to a descriptor only. */
+static int context_export(scmp_filter_ctx context, struct sock_fprog *ret_program)
+{
+	_cleanup_close_ int fd = memfd_create("fdwarden-filter", MFD_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+
+	int r = seccomp_export_bpf(context, fd);
+
+	if (r < 0)
+		return r;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+
+	const size_t size = (size_t)st.st_size;
+
+	if (size == 0 || size % sizeof(struct sock_filter) ||
+		size / sizeof(struct sock_filter) > BPF_MAXINSNS)
+		return -EBADMSG;
+
+	_cleanup_free_ struct sock_filter *code = malloc(size);
+
+	if (!code)
+		return -ENOMEM;
+
+	ssize_t n = pread(fd, code, size, 0);
+
+	if (n < 0)
+		return -errno;
+	if ((size_t)n != size)
+		return -EBADMSG;
+	ret_program->len = (unsigned short)(size / sizeof(struct sock_filter));
+	ret_program->filter = take_ptr(code);
+	return 0;
+}
+
+int filter_build(struct sock_fprog *ret_program)
+{
+	cleanup(context_release) scmp_filter_ctx context = seccomp_init(SCMP_ACT_ALLOW);
+
+	if (!context)
+		return -ENOMEM;
+
+	int r = context_add_rules(context);
+
+	return r < 0 ? r : context_export(context, ret_program);
+}
+
+void filter_free(struct sock_fprog *program)
+{
+	free(program->filter);
+	*program = (struct sock_fprog){0};
+}
+
+/* seccomp(2) with as many of the wanted flags as this kernel knows. */
+static int filter_load(const struct sock_fprog *program, bool *ret_wait_killable)
+{
+	const unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+		flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, program);
+
+	*ret_wait_killable = fd >= 0;
+	/* Unknown flags are refused ahead of all else: EINVAL says nothing of the rest yet. */
+	if (fd < 0 && errno == EINVAL)
+		fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int filter_install(const struct sock_fprog *program, struct filter_features *ret_features)
+{
+	struct filter_features features = {0};
+	int fd = filter_load(program, &features.wait_killable);
+
+	if (fd == -EACCES) {
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) < 0)
+			return -errno;
+		features.no_new_privs = true;
+		fd = filter_load(program, &features.wait_killable);
+	}
+	if (fd >= 0)
+		*ret_features = features;
+	return fd;
+}

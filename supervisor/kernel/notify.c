@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/notify.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The answer, with room for what a newer kernel may read behind it. */
+union response {
+	struct seccomp_notif_resp resp;
+	char room[64];
+};
+
+int notify_prepare(int listener, bool *ret_sync_wake_up)
+{
+	struct seccomp_notif_sizes sizes;
+
+	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
+		return -errno;
+	if (sizes.seccomp_notif > sizeof(union notification) ||
+		sizes.seccomp_notif_resp > sizeof(union response))
+		return -EOPNOTSUPP;
+
+	/* The argument is the value itself, not a pointer to it. */
+	*ret_sync_wake_up = ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
+				    SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) == 0;
+	return 0;
+}
+
+int notify_poll(int listener)
+{
+	struct pollfd p = {.fd = listener, .events = POLLIN};
+
+	if (poll(&p, 1, 0) < 0)
+		return errno == EINTR ? NOTIFY_AGAIN : -errno;
+	if (p.revents & POLLNVAL)
+		return -EBADF;
+	if (p.revents & POLLIN)
+		return NOTIFY_OK;
+	/* POLLERR only means that a signal came while the kernel waited for its own lock. */
+	return p.revents & POLLHUP ? NOTIFY_END : NOTIFY_AGAIN;
+}
+
+int notify_receive(int listener, union notification *slot)
+{
+	memset(slot, 0, sizeof(*slot));
+	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, slot) == 0)
+		return NOTIFY_OK;
+	if (errno == EINTR)
+		return NOTIFY_AGAIN;
+	if (errno != ENOENT)
+		return -errno;
+
+	/*
+	 * The caller died between waking us and being looked up, or (Linux 6.11) there is no task
+	 * left. Only the listener itself can tell: a queue that is empty now may fill again.
+	 */
+	int r = notify_poll(listener);
+
+	return r == NOTIFY_OK ? NOTIFY_AGAIN : r;
+}
+
+/*
+ * The ioctls that name a call take the filter's lock interruptibly, so EINTR means that nothing has
+ * happened yet (but for ADDFD: see notify_inject()).
+ */
+static int notify_ioctl(int listener, unsigned long request, void *argument)
+{
+	int r;
+
+	do
+		r = ioctl(listener, request, argument);
+	while (r < 0 && errno == EINTR);
+	if (r >= 0)
+		return r;
+	return errno == ENOENT ? -ENOENT : -errno;
+}
+
+static int notify_outcome(int r)
+{
+	return r == -ENOENT ? NOTIFY_GONE : r;
+}
+
+int notify_valid(int listener, uint64_t id)
+{
+	return notify_outcome(notify_ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id));
+}
+
+static int notify_send(int listener, const struct seccomp_notif_resp *resp)
+{
+	union response response = {.room = {0}};
+
+	response.resp = *resp;
+	return notify_outcome(notify_ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &response));
+}
+
+int notify_continue(int listener, uint64_t id)
+{
+	return notify_send(listener,
+		&(struct seccomp_notif_resp){.id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE});
+}
+
+int notify_fail(int listener, uint64_t id, int error)
+{
+	return notify_send(listener, &(struct seccomp_notif_resp){.id = id, .error = -error});
+}
+
+int notify_inject(int listener, uint64_t id, int fd, bool close_on_exec, int *ret_caller_fd)
+{
+	struct seccomp_notif_addfd addfd = {
+		.id = id,
+		.flags = SECCOMP_ADDFD_FLAG_SEND,
+		.srcfd = (uint32_t)fd,
+		.newfd_flags = close_on_exec ? O_CLOEXEC : 0,
+	};
+	int r = notify_ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd);
+
+	if (r < 0)
+		return notify_outcome(r);
+	*ret_caller_fd = r;
+	return NOTIFY_OK;
+}
