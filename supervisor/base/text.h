@@ -9,8 +9,9 @@
 
 /*
  * Parses a size in bytes: digits and an optional unit (B, K, KB, KiB, M, MB, MiB, G, GB, GiB, T,
- * TB, TiB). K, M, G, T and the forms with "iB" are powers of 1024, those with "B" powers of 1000.
- * Returns 0, -EINVAL when the text is no size, or -ERANGE when it does not fit in 64 bits.
+ * TB, TiB; any case). K, M, G, T and the forms with "iB" are powers of 1024, those with "B" powers
+ * of 1000. No blanks, no sign, no fraction. Returns 0, -EINVAL when the text is no size, or -ERANGE
+ * when it does not fit in 64 bits.
  */
 int text_parse_size(const char *text, uint64_t *ret_bytes);
 
