@@ -2,6 +2,7 @@
 #include "kernel/filter.h"
 
 #include <errno.h>
+#include <linux/audit.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -157,4 +158,21 @@ int filter_install(const struct sock_fprog *program, struct filter_features *ret
 	if (fd >= 0)
 		*ret_features = features;
 	return fd;
+}
+
+bool filter_abi_is_absent(const struct seccomp_data *data)
+{
+#ifdef __X32_SYSCALL_BIT
+	if (data->arch != AUDIT_ARCH_X86_64 || !(data->nr & __X32_SYSCALL_BIT))
+		return false;
+	/*
+	 * The very call that the tenant could make: whatever filters this process is under, the
+	 * tenant is under as well, so none of them kills for it. Where the ABI exists, no flag
+	 * fits.
+	 */
+	return syscall(__X32_SYSCALL_BIT | SYS_memfd_create, NULL, ~0U) < 0 && errno == ENOSYS;
+#else
+	(void)data;
+	return false;
+#endif
 }

@@ -8,6 +8,7 @@
  */
 
 #include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdbool.h>
 
 /* What the kernel granted; the coverage report and the tests read it. */
@@ -34,3 +35,11 @@ void filter_free(struct sock_fprog *program);
  * SECCOMP_FILTER_FLAG_NEW_LISTENER.
  */
 int filter_install(const struct sock_fprog *program, struct filter_features *ret_features);
+
+/*
+ * Whether the call came through an ABI that the kernel was built without, so that it must end with
+ * the kernel's own ENOSYS (let it continue) and not be emulated: x32 without CONFIG_X86_X32_ABI,
+ * where seccomp still sees the call. Asks the kernel each time, which costs nothing for the other
+ * ABIs.
+ */
+bool filter_abi_is_absent(const struct seccomp_data *data);

@@ -63,8 +63,8 @@ int notify_receive(int listener, union notification *slot)
 }
 
 /*
- * The ioctls that name a call take the filter's lock interruptibly, so EINTR means that nothing has
- * happened yet (but for ADDFD: see notify_inject()).
+ * The ioctls that name a call wait for the filter's lock interruptibly: after EINTR nothing has
+ * happened, but for ADDFD (notify_inject()). ENOENT: the id is not known any more.
  */
 static int notify_ioctl(int listener, unsigned long request, void *argument)
 {
@@ -73,9 +73,7 @@ static int notify_ioctl(int listener, unsigned long request, void *argument)
 	do
 		r = ioctl(listener, request, argument);
 	while (r < 0 && errno == EINTR);
-	if (r >= 0)
-		return r;
-	return errno == ENOENT ? -ENOENT : -errno;
+	return r < 0 ? -errno : r;
 }
 
 static int notify_outcome(int r)
@@ -117,6 +115,13 @@ int notify_inject(int listener, uint64_t id, int fd, bool close_on_exec, int *re
 	};
 	int r = notify_ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd);
 
+	/*
+	 * ESRCH: a signal took the caller out of the call while the file waited for it (Linux up to
+	 * 6.17). EINPROGRESS: the ioctl was interrupted and restarted, and finds its own first
+	 * half.
+	 */
+	if (r == -ESRCH || r == -EINPROGRESS)
+		return NOTIFY_GONE;
 	if (r < 0)
 		return notify_outcome(r);
 	*ret_caller_fd = r;

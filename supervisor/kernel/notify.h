@@ -66,5 +66,11 @@ int notify_fail(int listener, uint64_t id, int error);
  * with its number, in one step (SECCOMP_ADDFD_FLAG_SEND, Linux 5.14). On NOTIFY_OK stores the
  * number in *ret_caller_fd. NOTIFY_GONE, or -errno: -EMFILE when the caller has no descriptor left;
  * the call then still waits for its answer.
+ *
+ * The calling thread must have every signal blocked. The kernel marks the call as answered before
+ * the caller has picked the file up, and does not take that back when a signal ends our wait: the
+ * caller then returns 0, a descriptor it never got (seen on Linux 6.18). What cannot be blocked
+ * (SIGSTOP, a freezing cgroup, our own death) leaves a window of a few microseconds; a call lost in
+ * it is NOTIFY_GONE here.
  */
 int notify_inject(int listener, uint64_t id, int fd, bool close_on_exec, int *ret_caller_fd);

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/tracee.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernel/compat.h"
+#include "kernel/notify.h"
 
 /* The smallest page of any Linux machine: where pages are larger, splitting here does no harm. */
 #define PAGE_BORDER UINT64_C(4096)
@@ -118,4 +124,149 @@ ssize_t tracee_cgroup_text(pid_t tid, char *buf, size_t size)
 	ssize_t n = fd_read_file_at(AT_FDCWD, path, buf, size);
 
 	return n < 0 ? proc_error((int)n) : n;
+}
+
+/* The line of /proc/TID/status that starts with key; its text is escaped, so lines are lines. */
+static const char *status_line(const char *text, const char *key)
+{
+	const char *p = strstr(text, key);
+
+	return p ? p + strlen(key) : NULL;
+}
+
+static int status_parse(const char *text, struct tracee_ids *ret_ids)
+{
+	const char *tgid = status_line(text, "\nTgid:\t");
+	const char *uids = status_line(text, "\nUid:\t");
+	const char *gids = status_line(text, "\nGid:\t");
+	struct tracee_ids ids;
+
+	if (!tgid || !uids || !gids)
+		return -EBADMSG;
+	if (sscanf(tgid, "%d", &ids.pid) != 1 ||
+		sscanf(uids, "%u %*u %*u %u", &ids.uid, &ids.fsuid) != 2 ||
+		sscanf(gids, "%u %*u %*u %u", &ids.gid, &ids.fsgid) != 2)
+		return -EBADMSG;
+	*ret_ids = ids;
+	return 0;
+}
+
+int tracee_ids_from_proc(pid_t tid, struct tracee_ids *ret_ids)
+{
+	char path[PROC_PATH_MAX];
+	/* The ids stand in the first few hundred bytes; the rest may be long (groups). */
+	char text[1024];
+
+	proc_path(path, tid, "status");
+
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return proc_error(-errno);
+
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	return status_parse(text, ret_ids);
+}
+
+static void dir_close(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+/* The soft RLIMIT_NOFILE; not by prlimit(2), which needs the same uids or CAP_SYS_RESOURCE. */
+static int fd_limit(pid_t tid, unsigned *ret_limit)
+{
+	static const char key[] = "\nMax open files ";
+	char path[PROC_PATH_MAX];
+	char text[4096];
+
+	proc_path(path, tid, "limits");
+
+	ssize_t n = fd_read_file_at(AT_FDCWD, path, text, sizeof(text));
+
+	if (n < 0)
+		return proc_error((int)n);
+
+	const char *line = strstr(text, key);
+
+	if (!line || sscanf(line + strlen(key), "%u", ret_limit) != 1)
+		return -EBADMSG;
+	return 0;
+}
+
+/*
+ * The kernel gives out the lowest free number, and fails when that is not below the limit. The
+ * directory lists the numbers in order, so the first gap ends the search.
+ */
+int tracee_fd_table_is_full(pid_t tid)
+{
+	char path[PROC_PATH_MAX];
+	unsigned limit, next = 0;
+	int r = fd_limit(tid, &limit);
+
+	if (r < 0)
+		return r;
+	proc_path(path, tid, "fd");
+
+	cleanup(dir_close) DIR *dir = opendir(path);
+
+	if (!dir)
+		return proc_error(-errno);
+	while (next < limit) {
+		errno = 0;
+
+		const struct dirent *entry = readdir(dir);
+
+		if (!entry)
+			return errno ? -errno : 0;
+		if (entry->d_name[0] == '.')
+			continue;
+		if (strtoul(entry->d_name, NULL, 10) != next)
+			return 0;
+		next++;
+	}
+	return 1;
+}
+
+/* A pidfd by which the whole process can be killed. */
+static int process_open(pid_t tid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, tid, COMPAT_PIDFD_THREAD);
+	struct tracee_ids ids;
+
+	if (fd >= 0)
+		return fd;
+	if (errno != EINVAL)
+		return -errno;
+
+	/*
+	 * Before Linux 6.9 only the leader can be opened. Its id is not reused while a thread of
+	 * the group lives, and that the waiting thread did so is what the caller checks next.
+	 */
+	int r = tracee_ids_from_proc(tid, &ids);
+
+	if (r < 0)
+		return r;
+	fd = (int)syscall(SYS_pidfd_open, ids.pid, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+int tracee_kill(pid_t tid, int listener, uint64_t id)
+{
+	_cleanup_close_ int fd = process_open(tid);
+
+	if (fd < 0)
+		return fd;
+
+	int r = notify_valid(listener, id);
+
+	if (r != NOTIFY_OK)
+		return r == NOTIFY_GONE ? -ESRCH : r;
+	/* SIGKILL ends the whole thread group, whichever thread it is sent to (signal(7)). */
+	return syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) < 0 ? -errno : 0;
 }

@@ -43,11 +43,13 @@ struct tracee_ids {
 /*
  * Remembers pidfds of the tasks seen last, so that asking again about the same task costs one ioctl
  * (PIDFD_GET_INFO, Linux 6.13) instead of opening files in /proc, and what never changes in a
- * task's life (thread group, PID namespace) is looked up once. A dead task's entry is noticed by
- * that same ioctl, or on older kernels by a null signal. Belongs to one thread.
+ * task's life (its PID namespace) is looked up once. A dead task's entry is noticed by that same
+ * ioctl, whoever has its id now. Without pidfds of threads (Linux 6.9), or without descriptors left
+ * to keep them in, nothing is remembered. Belongs to one thread.
  */
 struct tracee_cache;
 
+/* Returns 0 or -errno. */
 int tracee_cache_new(struct tracee_cache **ret_cache);
 /* Takes NULL; returns NULL. */
 struct tracee_cache *tracee_cache_free(struct tracee_cache *cache);
@@ -55,11 +57,18 @@ struct tracee_cache *tracee_cache_free(struct tracee_cache *cache);
 /* Returns 0, -ESRCH when the task is gone, or -errno. */
 int tracee_ids(struct tracee_cache *cache, pid_t tid, struct tracee_ids *ret_ids);
 
+/* The same from /proc/TID/status: on every kernel, without a cache, at ten times the price. */
+int tracee_ids_from_proc(pid_t tid, struct tracee_ids *ret_ids);
+
 /*
  * The vm.memfd_noexec that holds for the task: the strictest of its PID namespace and those above
  * (kernel/pid_sysctl.h). Stores -1 when the task is in the supervisor's own PID namespace, where
- * the kernel applies the same value to the supervisor's own call; else 0, 1 or 2. Returns 0 or
- * -errno.
+ * the kernel applies the same value to the supervisor's own call, or when the kernel has no such
+ * setting (before Linux 6.3); else 0, 1 or 2, which may be NOEXEC_STALE_MS old (kernel/noexec.h).
+ * Files with MFD_NOEXEC_SEAL are the same under every value, so nobody needs to ask for them.
+ *
+ * Returns 0, -ESRCH when the task is gone, or -errno where the value cannot be known (no right to
+ * enter the namespace): 2, the strictest, is then the one answer that permits nothing too much.
  */
 int tracee_memfd_noexec(struct tracee_cache *cache, pid_t tid, int *ret_scope);
 

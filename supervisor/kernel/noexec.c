@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/noexec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "kernel/compat.h"
+
+#define SYSCTL_PATH "/proc/sys/vm/memfd_noexec"
+
+/* Two forks and a read take less than a millisecond; on a machine that swaps, longer. */
+#define READ_TIMEOUT_MS 2000
+
+void noexec_table_init(struct noexec_table *table)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(table->slots); i++)
+		table->slots[i] = (struct noexec_namespace){.fd = -1};
+}
+
+void noexec_table_done(struct noexec_table *table)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(table->slots); i++)
+		table->slots[i].fd = fd_close(table->slots[i].fd);
+}
+
+static struct noexec_namespace *noexec_slot(struct noexec_table *table, ino_t ino)
+{
+	return &table->slots[ino % ARRAY_SIZE(table->slots)];
+}
+
+bool noexec_table_find(struct noexec_table *table, ino_t ino, int *ret_scope)
+{
+	const struct noexec_namespace *slot = noexec_slot(table, ino);
+
+	if (slot->fd < 0 || slot->ino != ino)
+		return false;
+	if (clock_now_ns(CLOCK_MONOTONIC) - slot->read_ns > NOEXEC_STALE_MS * NSEC_PER_MSEC)
+		return false;
+	*ret_scope = slot->scope;
+	return true;
+}
+
+/* The answer of the child: what it read, or -errno. Small enough that a pipe takes it whole. */
+struct answer {
+	int error;
+	int scope;
+};
+
+/* What a member of the namespace sees. */
+static struct answer sysctl_read(void)
+{
+	char text[8];
+	ssize_t n = fd_read_file_at(AT_FDCWD, SYSCTL_PATH, text, sizeof(text));
+
+	if (n == -ENOENT)
+		return (struct answer){.scope = -1};
+	if (n < 0)
+		return (struct answer){.error = (int)n};
+	if (n < 1 || text[0] < '0' || text[0] > '2')
+		return (struct answer){.error = -EBADMSG};
+	return (struct answer){.scope = text[0] - '0'};
+}
+
+/* Makes the children of this process members of the namespace. */
+static int namespace_join(int pid_ns_fd)
+{
+	if (setns(pid_ns_fd, CLONE_NEWPID) == 0)
+		return 0;
+	if (errno != EPERM)
+		return -errno;
+
+	/* Whoever owns the user namespace has every right in it, once there (user_namespaces(7)).
+	 */
+	_cleanup_close_ int user_ns_fd = ioctl(pid_ns_fd, NS_GET_USERNS);
+
+	if (user_ns_fd < 0 || setns(user_ns_fd, CLONE_NEWUSER) < 0 ||
+		setns(pid_ns_fd, CLONE_NEWPID) < 0)
+		return -EPERM;
+	return 0;
+}
+
+/* Closes all descriptors but two: who gets hold of the child must not get the listener with it. */
+static int close_all_but(int a, int b)
+{
+	const unsigned low = (unsigned)(a < b ? a : b), high = (unsigned)(a < b ? b : a);
+
+	if (low > 0 && close_range(0, low - 1, 0) < 0)
+		return -errno;
+	if (high > low + 1 && close_range(low + 1, high - 1, 0) < 0)
+		return -errno;
+	return close_range(high + 1, ~0U, 0) < 0 ? -errno : 0;
+}
+
+/* The member: reads, answers, and is gone. Root in there may stop it, but not read its memory. */
+_Noreturn static void member_main(int pipe_fd)
+{
+	struct answer answer = {0};
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		answer.error = -errno;
+	else
+		answer = sysctl_read();
+	_exit(fd_write_all(pipe_fd, &answer, sizeof(answer)) < 0);
+}
+
+/*
+ * Runs in a fork of a process that may have threads, so only system calls from here on. It is not
+ * dumpable, and its memory belongs to our own user namespace: root of the tenant's cannot trace the
+ * copy of the supervisor that walks in there (ptrace(2), PTRACE_MODE_ATTACH).
+ */
+_Noreturn static void reader_main(int pid_ns_fd, int pipe_fd)
+{
+	struct answer answer = {.error = close_all_but(pid_ns_fd, pipe_fd)};
+
+	if (answer.error == 0 && prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L) < 0)
+		answer.error = -errno;
+	if (answer.error == 0)
+		answer.error = namespace_join(pid_ns_fd);
+	if (answer.error == 0) {
+		/* Only children become members. This one is reaped here, not by the tenant's init.
+		 */
+		pid_t pid = _Fork();
+
+		if (pid == 0)
+			member_main(pipe_fd);
+		if (pid > 0)
+			_exit(waitpid(pid, NULL, 0) < 0);
+		answer.error = -errno;
+	}
+	_exit(fd_write_all(pipe_fd, &answer, sizeof(answer)) < 0);
+}
+
+/* Reads the answer, and on until both processes have closed the pipe by ending. */
+static struct answer answer_wait(int pipe_fd)
+{
+	const uint64_t end_ns = clock_now_ns(CLOCK_MONOTONIC) + READ_TIMEOUT_MS * NSEC_PER_MSEC;
+	struct answer answer = {.error = -ETIMEDOUT};
+
+	for (;;) {
+		const uint64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
+		struct pollfd p = {.fd = pipe_fd, .events = POLLIN};
+
+		if (now_ns >= end_ns)
+			return answer;
+		if (poll(&p, 1, (int)((end_ns - now_ns) / NSEC_PER_MSEC) + 1) < 0) {
+			if (errno == EINTR)
+				continue;
+			return (struct answer){.error = -errno};
+		}
+		if (!p.revents)
+			continue;
+
+		struct answer read_now;
+		ssize_t n = read(pipe_fd, &read_now, sizeof(read_now));
+
+		if (n != sizeof(read_now))
+			return answer;
+		answer = read_now;
+	}
+}
+
+static struct answer namespace_read(int pid_ns_fd)
+{
+	_cleanup_close_ int read_fd = -1;
+	_cleanup_close_ int write_fd = -1;
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return (struct answer){.error = -errno};
+	read_fd = fds[0];
+	write_fd = fds[1];
+
+	/* Not fork(), whose handlers could wait for a lock that another thread holds. */
+	pid_t pid = _Fork();
+
+	if (pid < 0)
+		return (struct answer){.error = -errno};
+	if (pid == 0)
+		reader_main(pid_ns_fd, write_fd);
+	write_fd = fd_close(write_fd);
+
+	struct answer answer = answer_wait(read_fd);
+
+	/* It has ended or has failed; until it is waited for, its id is nobody else's. */
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return answer;
+}
+
+int noexec_table_read(struct noexec_table *table, int pid_ns_fd, ino_t ino, int *ret_scope)
+{
+	_cleanup_close_ int fd = pid_ns_fd;
+	const struct answer answer = namespace_read(fd);
+
+	if (answer.error < 0)
+		return answer.error;
+
+	struct noexec_namespace *slot = noexec_slot(table, ino);
+
+	fd_close(slot->fd);
+	*slot = (struct noexec_namespace){
+		.ino = ino,
+		.fd = take_fd(&fd),
+		.scope = answer.scope,
+		.read_ns = clock_now_ns(CLOCK_MONOTONIC),
+	};
+	*ret_scope = answer.scope;
+	return 0;
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The part of kernel/tracee.h that remembers tasks. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "kernel/compat.h"
+#include "kernel/noexec.h"
+#include "kernel/tracee.h"
+
+/*
+ * Direct-mapped: threads of one program have ids next to each other, and a clash costs one lookup.
+ * Each entry holds a descriptor, and an agent has a thousand sessions.
+ */
+#define CACHE_SIZE 64
+
+/*
+ * What is known of one task. The pidfd names the task for good: ids get reused, the kernel's struct
+ * pid behind a pidfd does not. A number is free again only when its struct pid has no task left, so
+ * while the kernel finds a task behind the pidfd, the number is still that task's. (When a thread
+ * execs, it takes over the leader's struct pid together with the number; thread group and PID
+ * namespace stay the same.)
+ */
+struct tracee_entry {
+	pid_t tid; /* 0: empty */
+	int pidfd;
+	ino_t pid_ns_ino; /* 0: not looked up yet */
+};
+
+struct tracee_cache {
+	struct tracee_entry entries[CACHE_SIZE];
+	struct noexec_table noexec;
+	ino_t own_pid_ns_ino;
+	bool info_missing; /* no PIDFD_GET_INFO here: /proc has to do */
+};
+
+static int pid_ns_ino(int pid_ns_fd, ino_t *ret_ino)
+{
+	struct stat st;
+
+	if (fstat(pid_ns_fd, &st) < 0)
+		return -errno;
+	*ret_ino = st.st_ino;
+	return 0;
+}
+
+/* The PID namespace of a task, as a descriptor. Both ways need the right to trace it (ptrace(2)).
+ */
+static int pid_ns_open(int pidfd, pid_t tid)
+{
+	char path[sizeof("/proc/2147483647/ns/pid")];
+	int fd = pidfd < 0 ? -1 : ioctl(pidfd, COMPAT_PIDFD_GET_PID_NS, 0);
+
+	if (fd >= 0)
+		return fd;
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	return fd;
+}
+
+static int cache_init(struct tracee_cache *cache)
+{
+	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	_cleanup_close_ int fd = pid_ns_open(pidfd, getpid());
+
+	for (size_t i = 0; i < CACHE_SIZE; i++)
+		cache->entries[i] = (struct tracee_entry){.pidfd = -1};
+	noexec_table_init(&cache->noexec);
+	return fd < 0 ? fd : pid_ns_ino(fd, &cache->own_pid_ns_ino);
+}
+
+int tracee_cache_new(struct tracee_cache **ret_cache)
+{
+	struct tracee_cache *cache = calloc(1, sizeof(*cache));
+
+	if (!cache)
+		return -ENOMEM;
+
+	int r = cache_init(cache);
+
+	if (r < 0) {
+		tracee_cache_free(cache);
+		return r;
+	}
+	*ret_cache = cache;
+	return 0;
+}
+
+static void entry_forget(struct tracee_entry *entry)
+{
+	fd_close(entry->pidfd);
+	*entry = (struct tracee_entry){.pidfd = -1};
+}
+
+struct tracee_cache *tracee_cache_free(struct tracee_cache *cache)
+{
+	if (!cache)
+		return NULL;
+	for (size_t i = 0; i < CACHE_SIZE; i++)
+		entry_forget(&cache->entries[i]);
+	noexec_table_done(&cache->noexec);
+	free(cache);
+	return NULL;
+}
+
+/* Puts a fresh pidfd of the thread into its slot. Returns 0 or -errno, -ESRCH when it is gone. */
+static int entry_open(struct tracee_entry *entry, pid_t tid)
+{
+	entry_forget(entry);
+
+	int fd = (int)syscall(SYS_pidfd_open, tid, COMPAT_PIDFD_THREAD);
+
+	if (fd < 0)
+		return -errno;
+	entry->tid = tid;
+	entry->pidfd = fd;
+	return 0;
+}
+
+static struct tracee_entry *cache_slot(struct tracee_cache *cache, pid_t tid)
+{
+	return &cache->entries[(unsigned)tid % CACHE_SIZE];
+}
+
+static int info_read(const struct tracee_entry *entry, struct tracee_ids *ret_ids)
+{
+	const uint64_t needed = COMPAT_PIDFD_INFO_PID | COMPAT_PIDFD_INFO_CREDS;
+	struct compat_pidfd_info info = {.mask = needed};
+
+	if (ioctl(entry->pidfd, COMPAT_PIDFD_GET_INFO, &info) < 0)
+		return -errno;
+	if ((info.mask & needed) != needed)
+		return -ESRCH;
+	*ret_ids = (struct tracee_ids){
+		.pid = (pid_t)info.tgid,
+		.uid = info.ruid,
+		.fsuid = info.fsuid,
+		.gid = info.rgid,
+		.fsgid = info.fsgid,
+	};
+	return 0;
+}
+
+int tracee_ids(struct tracee_cache *cache, pid_t tid, struct tracee_ids *ret_ids)
+{
+	struct tracee_entry *entry = cache_slot(cache, tid);
+	int r = -ESRCH;
+
+	if (cache->info_missing)
+		return tracee_ids_from_proc(tid, ret_ids);
+
+	if (entry->tid == tid)
+		r = info_read(entry, ret_ids);
+	/* ESRCH from what was remembered: the id has passed on to another task, or is free. */
+	if (r == -ESRCH) {
+		r = entry_open(entry, tid);
+		if (r == -ESRCH)
+			return r;
+		if (r == 0)
+			r = info_read(entry, ret_ids);
+	}
+	if (r == -ENOTTY || r == -EINVAL)
+		cache->info_missing = true;
+	/*
+	 * Linux 6.13 and 6.14 say ESRCH of a living task too, when its parent is outside of our PID
+	 * namespace. And with no descriptor left there is still /proc, which needs only one.
+	 */
+	return r < 0 ? tracee_ids_from_proc(tid, ret_ids) : 0;
+}
+
+/* Whether the entry is of the task that has this id now: a null signal finds no task otherwise. */
+static bool entry_is_of(const struct tracee_entry *entry, pid_t tid)
+{
+	if (entry->tid != tid)
+		return false;
+	return syscall(SYS_pidfd_send_signal, entry->pidfd, 0, NULL, 0) == 0 || errno == EPERM;
+}
+
+/*
+ * The inode number of the task's PID namespace, and, where it had to be opened to learn that, a
+ * descriptor of it (else -1).
+ */
+static int entry_pid_ns(struct tracee_entry *entry, pid_t tid, ino_t *ret_ino, int *ret_fd)
+{
+	int r = entry_is_of(entry, tid) ? 0 : entry_open(entry, tid);
+
+	if (r == -ESRCH)
+		return r;
+
+	_cleanup_close_ int fd = -1;
+	ino_t ino = entry->pid_ns_ino;
+
+	if (!ino) {
+		fd = pid_ns_open(entry->pidfd, tid);
+		if (fd < 0)
+			return fd;
+		r = pid_ns_ino(fd, &ino);
+		if (r < 0)
+			return r;
+		/* Without a pidfd nothing could prove later that this still holds. */
+		if (entry->pidfd >= 0)
+			entry->pid_ns_ino = ino;
+	}
+	*ret_ino = ino;
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+int tracee_memfd_noexec(struct tracee_cache *cache, pid_t tid, int *ret_scope)
+{
+	struct tracee_entry *entry = cache_slot(cache, tid);
+	_cleanup_close_ int fd = -1;
+	ino_t ino;
+	int r = entry_pid_ns(entry, tid, &ino, &fd);
+
+	if (r < 0)
+		return r;
+	if (ino == cache->own_pid_ns_ino) {
+		*ret_scope = -1;
+		return 0;
+	}
+	if (noexec_table_find(&cache->noexec, ino, ret_scope))
+		return 0;
+	if (fd < 0)
+		fd = pid_ns_open(entry->pidfd, tid);
+	if (fd < 0)
+		return fd;
+	return noexec_table_read(&cache->noexec, take_fd(&fd), ino, ret_scope);
+}
