@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* kernel/filter: what the program says of every call, and what the kernel grants. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/memfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "kernel/notify.h"
+#include "live.h"
+
+/*
+ * The classic BPF that the kernel follows when it looks for numbers that are always allowed
+ * (kernel/seccomp.c, seccomp_is_const_allow()). Anything else ends the test, because it would end
+ * the kernel's proof as well.
+ */
+static uint32_t program_run(const struct sock_fprog *program, uint32_t arch, uint32_t nr)
+{
+	uint32_t accumulator = 0;
+
+	for (size_t pc = 0; pc < program->len; pc++) {
+		const struct sock_filter *f = &program->filter[pc];
+
+		switch (f->code) {
+		case BPF_LD | BPF_W | BPF_ABS:
+			if (f->k == offsetof(struct seccomp_data, nr))
+				accumulator = nr;
+			else if (f->k == offsetof(struct seccomp_data, arch))
+				accumulator = arch;
+			else
+				fail_msg("the program reads an argument");
+			break;
+		case BPF_JMP | BPF_JA:
+			pc += f->k;
+			break;
+		case BPF_JMP | BPF_JEQ | BPF_K:
+			pc += accumulator == f->k ? f->jt : f->jf;
+			break;
+		case BPF_JMP | BPF_JGE | BPF_K:
+			pc += accumulator >= f->k ? f->jt : f->jf;
+			break;
+		case BPF_JMP | BPF_JGT | BPF_K:
+			pc += accumulator > f->k ? f->jt : f->jf;
+			break;
+		case BPF_RET | BPF_K:
+			return f->k;
+		default:
+			fail_msg("instruction %#x at %zu", f->code, pc);
+		}
+	}
+	fail_msg("the program does not end");
+	return 0;
+}
+
+/* Each ABI of the machine and its number of memfd_create. */
+static const struct abi {
+	uint32_t arch, nr;
+} abis[] = {
+#if defined(__x86_64__)
+	{AUDIT_ARCH_X86_64, 319},
+	{AUDIT_ARCH_X86_64, __X32_SYSCALL_BIT + 319},
+	{AUDIT_ARCH_I386, 356},
+#elif defined(__aarch64__)
+	{AUDIT_ARCH_AARCH64, 279},
+	{AUDIT_ARCH_ARM, 385},
+#endif
+};
+
+static bool abi_is_memfd_create(uint32_t arch, uint32_t nr)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(abis); i++)
+		if (abis[i].arch == arch && abis[i].nr == nr)
+			return true;
+	return false;
+}
+
+static void test_verdicts(void **state)
+{
+	struct sock_fprog program = {0};
+
+	(void)state;
+	assert_int_equal(filter_build(&program), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(abis); i++) {
+		const uint32_t base = abis[i].nr & ~1023U;
+
+		for (uint32_t nr = base; nr < base + 1024; nr++)
+			assert_int_equal(program_run(&program, abis[i].arch, nr),
+				abi_is_memfd_create(abis[i].arch, nr) ? SECCOMP_RET_USER_NOTIF
+								      : SECCOMP_RET_ALLOW);
+		/* What a tracer leaves behind when it has skipped a call. */
+		assert_int_equal(program_run(&program, abis[i].arch, ~0U), SECCOMP_RET_ALLOW);
+	}
+	filter_free(&program);
+	assert_null(program.filter);
+	filter_free(&program);
+}
+
+static void test_unknown_abi(void **state)
+{
+	struct sock_fprog program = {0};
+
+	(void)state;
+	assert_int_equal(filter_build(&program), 0);
+	for (uint32_t nr = 0; nr < 1024; nr++)
+		assert_int_equal(
+			program_run(&program, AUDIT_ARCH_PPC64LE, nr), SECCOMP_RET_ERRNO | ENOSYS);
+	filter_free(&program);
+}
+
+/* Small enough that the start of a command does not feel it. */
+static void test_size(void **state)
+{
+	struct sock_fprog program = {0};
+
+	(void)state;
+	assert_int_equal(filter_build(&program), 0);
+	assert_in_range(program.len, 4, 16);
+	filter_free(&program);
+}
+
+static int child_no_new_privs(void *argument)
+{
+	(void)argument;
+	return prctl(PR_GET_NO_NEW_PRIVS, 0L, 0L, 0L, 0L);
+}
+
+static void test_privileged(void **state)
+{
+	struct live_child child;
+
+	(void)state;
+	live_require_root();
+	live_spawn(&child, child_no_new_privs, NULL);
+	assert_false(child.features.no_new_privs);
+	assert_int_equal(live_wait(&child), 0);
+}
+
+/* An ordinary user, in a process of its own because it does not come back from that. */
+static int user_install(void)
+{
+	struct filter_features features = {0};
+	struct sock_fprog program = {0};
+
+	if (geteuid() == 0)
+		live_check(setresuid(65534, 65534, 65534) == 0);
+	live_check(prctl(PR_GET_NO_NEW_PRIVS, 0L, 0L, 0L, 0L) == 0);
+	live_check(filter_build(&program) == 0);
+
+	int listener = filter_install(&program, &features);
+
+	live_check(listener >= 0);
+	live_check(features.no_new_privs);
+	live_check(prctl(PR_GET_NO_NEW_PRIVS, 0L, 0L, 0L, 0L) == 1);
+	live_check(fcntl(listener, F_GETFD) == FD_CLOEXEC);
+
+	/* One listener in a tree: the second is refused, and says so. */
+	live_check(filter_install(&program, &features) == -EBUSY);
+	return 0;
+}
+
+static void test_unprivileged(void **state)
+{
+	struct live_child child = {.listener = -1};
+
+	(void)state;
+	child.pid = fork();
+	assert_return_code(child.pid, errno);
+	if (child.pid == 0)
+		_exit(user_install());
+	assert_int_equal(live_wait(&child), 0);
+}
+
+#ifdef __x86_64__
+/* memfd_create by way of int 0x80, which any 64-bit program can use: the i386 ABI. */
+static long call_i386(const char *name, unsigned flags)
+{
+	long r;
+
+	__asm__ volatile("int $0x80"
+			 : "=a"(r)
+			 : "a"(356L), "b"((uint32_t)(uintptr_t)name), "c"(flags)
+			 : "memory", "r8", "r9", "r10", "r11");
+	return (int)r;
+}
+
+static int child_i386(void *argument)
+{
+	/* Where 32 bits reach it. */
+	char *name = mmap(
+		NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+
+	(void)argument;
+	live_check(name != MAP_FAILED);
+	strcpy(name, "from i386");
+	return (int)-call_i386(name, MFD_CLOEXEC);
+}
+
+static void test_i386(void **state)
+{
+	struct live_child child;
+	union notification slot;
+
+	(void)state;
+	live_spawn(&child, child_i386, NULL);
+	/* A kernel without IA32 emulation kills the caller instead. */
+	while (notify_poll(child.listener) == NOTIFY_AGAIN)
+		if (waitpid(child.pid, NULL, WNOHANG) > 0) {
+			close(child.listener);
+			live_skip("no 32-bit calls on this kernel");
+		}
+	assert_int_equal(notify_receive(child.listener, &slot), NOTIFY_OK);
+	assert_int_equal(slot.notif.data.arch, AUDIT_ARCH_I386);
+	assert_int_equal(slot.notif.data.nr, 356);
+	assert_int_equal(slot.notif.data.args[0] >> 32, 0);
+	assert_int_equal(slot.notif.data.args[1], MFD_CLOEXEC);
+	assert_false(filter_abi_is_absent(&slot.notif.data));
+	assert_int_equal(notify_fail(child.listener, slot.notif.id, EXDEV), NOTIFY_OK);
+	assert_int_equal(live_wait(&child), EXDEV);
+}
+
+static int child_x32(void *argument)
+{
+	long fd = syscall(__X32_SYSCALL_BIT | SYS_memfd_create, "from x32", MFD_CLOEXEC);
+
+	(void)argument;
+	return fd < 0 ? errno : 0;
+}
+
+/* The supervised call ends as the native one does, whether the kernel has the ABI or not. */
+static void test_x32(void **state)
+{
+	struct live_child native = {.listener = -1}, child;
+	union notification slot;
+
+	(void)state;
+	native.pid = fork();
+	assert_return_code(native.pid, errno);
+	if (native.pid == 0)
+		_exit(child_x32(NULL));
+
+	const int expected = live_wait(&native);
+
+	live_spawn(&child, child_x32, NULL);
+	assert_int_equal(notify_receive(child.listener, &slot), NOTIFY_OK);
+	assert_int_equal(slot.notif.data.nr, __X32_SYSCALL_BIT | SYS_memfd_create);
+	assert_int_equal(filter_abi_is_absent(&slot.notif.data), expected == ENOSYS);
+	assert_int_equal(notify_continue(child.listener, slot.notif.id), NOTIFY_OK);
+	assert_int_equal(live_wait(&child), expected);
+}
+#endif
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_verdicts),
+		cmocka_unit_test(test_unknown_abi),
+		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_privileged),
+		cmocka_unit_test(test_unprivileged),
+#ifdef __x86_64__
+		cmocka_unit_test(test_i386),
+		cmocka_unit_test(test_x32),
+#endif
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
