@@ -59,6 +59,8 @@ int tracee_read_name(pid_t tid, uint64_t address, struct tracee_name *ret_name)
 	struct tracee_name name;
 
 	_Static_assert(sizeof(name.bytes) == TRACEE_NAME_MAX + 2, "room for the final NUL");
+	if (tid <= 0)
+		return -ESRCH;
 	/* A 32-bit supervisor cannot name memory above its own reach. */
 	if (address > UINTPTR_MAX)
 		return -EOPNOTSUPP;

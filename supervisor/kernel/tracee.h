@@ -4,7 +4,8 @@
 /*
  * Reads the task that waits in a system call: its memory and what /proc and a pidfd tell of it.
  *
- * Every function takes the thread id as the notification gave it. What it returns is true of that
+ * Every function takes the thread id as the notification gave it; 0, for a task that is not visible
+ * in our PID namespace, is -ESRCH everywhere. What it returns is true of that
  * task only if the call still waits afterwards (notify_valid(), or the answer itself succeeds):
  * until then the task cannot exec, exit or give its id away. Other threads of the same process can
  * still change memory, credentials stay the task's own.
@@ -29,7 +30,7 @@ struct tracee_name {
  * + 1 bytes, stops at the NUL, so that what lies behind it need not be mapped. May block for as
  * long as the tenant likes when FUSE or userfaultfd serves the page: call it only in the tenant's
  * own thread. Returns 0, -EFAULT where the kernel would say EFAULT, -ESRCH when the task is gone,
- * or -errno.
+ * -EPERM without the right to trace it (ptrace(2), Yama included), or another -errno.
  */
 int tracee_read_name(pid_t tid, uint64_t address, struct tracee_name *ret_name);
 

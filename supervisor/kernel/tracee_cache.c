@@ -157,6 +157,8 @@ int tracee_ids(struct tracee_cache *cache, pid_t tid, struct tracee_ids *ret_ids
 	struct tracee_entry *entry = cache_slot(cache, tid);
 	int r = -ESRCH;
 
+	if (tid <= 0)
+		return -ESRCH;
 	if (cache->info_missing)
 		return tracee_ids_from_proc(tid, ret_ids);
 
@@ -222,6 +224,10 @@ int tracee_memfd_noexec(struct tracee_cache *cache, pid_t tid, int *ret_scope)
 	struct tracee_entry *entry = cache_slot(cache, tid);
 	_cleanup_close_ int fd = -1;
 	ino_t ino;
+
+	if (tid <= 0)
+		return -ESRCH;
+
 	int r = entry_pid_ns(entry, tid, &ino, &fd);
 
 	if (r < 0)

@@ -19,6 +19,7 @@
 #include "kernel/noexec.h"
 #include "kernel/tracee.h"
 #include "live.h"
+#include "older.h"
 
 static void assert_ids(const struct tracee_ids *a, const struct tracee_ids *b)
 {
@@ -53,6 +54,13 @@ static void test_own_ids(void **state)
 		assert_ids(&ids, &expected);
 	}
 	assert_int_equal(tracee_ids_from_proc(getpid(), &ids), 0);
+	assert_ids(&ids, &expected);
+	/* A task that we cannot see, and one that follows it. */
+	int scope;
+
+	assert_int_equal(tracee_ids(cache, 0, &ids), -ESRCH);
+	assert_int_equal(tracee_memfd_noexec(cache, 0, &scope), -ESRCH);
+	assert_int_equal(tracee_ids(cache, getpid(), &ids), 0);
 	assert_ids(&ids, &expected);
 	assert_null(tracee_cache_free(cache));
 	assert_null(tracee_cache_free(NULL));
@@ -248,6 +256,85 @@ static void test_id_reuse(void **state)
 	if (access("/proc/sys/kernel/ns_last_pid", W_OK) < 0)
 		live_skip("no ns_last_pid");
 	assert_int_equal(run_in(CLONE_NEWPID | CLONE_NEWNS, reuse_main), 0);
+}
+
+/*
+ * A task whose parent is outside of our PID namespace, as `docker exec` makes them: Linux 6.13 and
+ * 6.14 deny that it exists (PIDFD_GET_INFO says ESRCH).
+ */
+static int guest_socket = -1;
+
+static int guest_host_main(void)
+{
+	struct tracee_cache *cache = NULL;
+	struct tracee_ids ids;
+	pid_t pid;
+	char path[32], line[8];
+
+	live_check(own_proc_mount() == 0);
+	live_check(tracee_cache_new(&cache) == 0);
+	live_check(write(guest_socket, "r", 1) == 1);
+	/* The guest is the only other process here. */
+	live_check(read(guest_socket, &line, 1) == 1);
+	for (pid = 2; snprintf(path, sizeof(path), "/proc/%d", pid), access(path, F_OK) < 0; pid++)
+		;
+	live_check(tracee_ids(cache, pid, &ids) == 0);
+	live_check(ids.pid == pid && ids.uid == 0);
+	tracee_cache_free(cache);
+	return 0;
+}
+
+static void guest_start(pid_t host, int pipe_fds[2])
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", host);
+
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	live_check(fd >= 0);
+	live_check(setns(fd, CLONE_NEWPID) == 0);
+
+	pid_t pid = fork();
+
+	live_check(pid >= 0);
+	if (pid == 0) {
+		close(pipe_fds[1]);
+		sleeper_main(pipe_fds[0]);
+	}
+	live_check(write(guest_socket, "g", 1) == 1);
+	_exit(waitpid(pid, NULL, 0) != pid);
+}
+
+static void test_parent_outside(void **state)
+{
+	struct live_child host = {.listener = -1}, starter = {.listener = -1};
+	int sock[2], fds[2];
+	char byte;
+
+	(void)state;
+	live_require_root();
+	assert_return_code(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock), errno);
+	assert_return_code(pipe2(fds, O_CLOEXEC), errno);
+	host.pid = fork_into(CLONE_NEWPID | CLONE_NEWNS);
+	if (host.pid == 0) {
+		guest_socket = sock[1];
+		_exit(guest_host_main());
+	}
+	assert_return_code(host.pid, errno);
+	assert_int_equal(read(sock[0], &byte, 1), 1);
+	starter.pid = fork();
+	if (starter.pid == 0) {
+		guest_socket = sock[0];
+		guest_start(host.pid, fds);
+	}
+	assert_return_code(starter.pid, errno);
+	assert_int_equal(live_wait(&host), 0);
+	close(fds[1]);
+	assert_int_equal(live_wait(&starter), 0);
+	close(fds[0]);
+	close(sock[0]);
+	close(sock[1]);
 }
 
 /* A process in a namespace of its own, that sets sysctls there when told to. */
@@ -497,13 +584,14 @@ static void test_noexec_clean(void **state)
 	assert_int_equal(after, before);
 }
 
-int main(void)
+static int run_all(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_own_ids),
 		cmocka_unit_test(test_ids_of_a_thread),
 		cmocka_unit_test(test_many_tasks),
 		cmocka_unit_test(test_id_reuse),
+		cmocka_unit_test(test_parent_outside),
 		cmocka_unit_test(test_noexec_own),
 		cmocka_unit_test(test_noexec_nested),
 		cmocka_unit_test(test_noexec_user_namespace),
@@ -514,4 +602,16 @@ int main(void)
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+/* Then once more for each way around what older kernels lack. */
+int main(void)
+{
+	int failed = run_all();
+
+	if (geteuid() != 0)
+		return failed;
+	for (enum older_kernel kernel = OLDER_6_12; kernel <= OLDER_6_8; kernel++)
+		failed |= older_run(kernel, run_all);
+	return failed;
 }

@@ -15,7 +15,9 @@
 #include <sys/syscall.h>
 
 #include "kernel/notify.h"
+#include "kernel/tracee.h"
 #include "live.h"
+#include "older.h"
 
 /*
  * The classic BPF that the kernel follows when it looks for numbers that are always allowed
@@ -126,6 +128,32 @@ static void test_size(void **state)
 	filter_free(&program);
 }
 
+/* Where the kernel refuses what is newer than it, the filter is there all the same. */
+static int older_install(void)
+{
+	struct filter_features features = {.wait_killable = true};
+	struct sock_fprog program = {0};
+	bool sync = true;
+
+	live_check(filter_build(&program) == 0);
+
+	int listener = filter_install(&program, &features);
+
+	live_check(listener >= 0);
+	live_check(!features.wait_killable);
+	live_check(!features.no_new_privs);
+	live_check(notify_prepare(listener, &sync) == 0);
+	live_check(!sync);
+	return 0;
+}
+
+static void test_older_kernel(void **state)
+{
+	(void)state;
+	live_require_root();
+	assert_int_equal(older_run(OLDER_5_18, older_install), 0);
+}
+
 static int child_no_new_privs(void *argument)
 {
 	(void)argument;
@@ -226,6 +254,44 @@ static void test_i386(void **state)
 	assert_int_equal(live_wait(&child), EXDEV);
 }
 
+static int child_exec_i386(void *argument)
+{
+	char *const argv[] = {argument, NULL};
+
+	execv(CALLER_I386, argv);
+	return 1;
+}
+
+/* A 32-bit program: its descriptor, its errno, and its name high on its stack. */
+static void test_i386_program(void **state)
+{
+	char text[] = "a name of a 32-bit program";
+	struct tracee_name name;
+	struct live_child child;
+	union notification slot;
+	int caller_fd;
+
+	(void)state;
+	for (int inject = 0; inject < 2; inject++) {
+		live_spawn(&child, child_exec_i386, text);
+		assert_int_equal(notify_receive(child.listener, &slot), NOTIFY_OK);
+		assert_int_equal(slot.notif.data.arch, AUDIT_ARCH_I386);
+		assert_int_equal(tracee_read_name(child.pid, slot.notif.data.args[0], &name), 0);
+		assert_string_equal(name.bytes, text);
+		assert_true(slot.notif.data.args[0] > 0xf0000000);
+		if (inject) {
+			assert_int_equal(
+				notify_inject(child.listener, slot.notif.id, 0, true, &caller_fd),
+				NOTIFY_OK);
+			assert_int_equal(live_wait(&child), 100 + caller_fd);
+		} else {
+			assert_int_equal(
+				notify_fail(child.listener, slot.notif.id, EXDEV), NOTIFY_OK);
+			assert_int_equal(live_wait(&child), EXDEV);
+		}
+	}
+}
+
 static int child_x32(void *argument)
 {
 	long fd = syscall(__X32_SYSCALL_BIT | SYS_memfd_create, "from x32", MFD_CLOEXEC);
@@ -263,10 +329,12 @@ int main(void)
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_unknown_abi),
 		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_older_kernel),
 		cmocka_unit_test(test_privileged),
 		cmocka_unit_test(test_unprivileged),
 #ifdef __x86_64__
 		cmocka_unit_test(test_i386),
+		cmocka_unit_test(test_i386_program),
 		cmocka_unit_test(test_x32),
 #endif
 	};

@@ -228,6 +228,65 @@ static void test_noexec_scopes(void **state)
 	munmap(native, CASES * sizeof(*native));
 }
 
+static void write_file(pid_t pid, const char *file, const char *text)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	assert_return_code(fd, errno);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+/* Root of a user namespace, as in a rootless container, can give files to the others in it. */
+_Noreturn static void namespace_root_main(int sock)
+{
+	struct stat st;
+	char byte;
+
+	live_check(unshare(CLONE_NEWUSER) == 0);
+	live_check(write(sock, "u", 1) == 1);
+	live_check(read(sock, &byte, 1) == 1);
+	live_check(setresgid(0, 0, 0) == 0 && setresuid(0, 0, 0) == 0);
+
+	int fd = memfile_create(&(struct memfile_request){
+		.name = "x", .noexec_scope = -1, .owner = 33, .group = 44});
+
+	live_check(fd >= 0);
+	live_check(fstat(fd, &st) == 0);
+	live_check(st.st_uid == 33 && st.st_gid == 44);
+	_exit(0);
+}
+
+static void test_in_user_namespace(void **state)
+{
+	int sock[2];
+	char byte;
+
+	(void)state;
+	live_require_root();
+	assert_return_code(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock), errno);
+
+	pid_t pid = fork();
+
+	if (pid == 0)
+		namespace_root_main(sock[1]);
+	close(sock[1]);
+	if (read(sock[0], &byte, 1) != 1) {
+		close(sock[0]);
+		waitpid(pid, NULL, 0);
+		live_skip("no user namespaces");
+	}
+	write_file(pid, "uid_map", "0 100000 65536");
+	write_file(pid, "gid_map", "0 100000 65536");
+	assert_int_equal(write(sock[0], "m", 1), 1);
+	child_wait(pid);
+	close(sock[0]);
+}
+
 static void test_close_on_exec(void **state)
 {
 	int fd = memfile_create(&(struct memfile_request){
@@ -245,6 +304,7 @@ int main(void)
 		cmocka_unit_test(test_as_ourselves),
 		cmocka_unit_test(test_as_another_user),
 		cmocka_unit_test(test_noexec_scopes),
+		cmocka_unit_test(test_in_user_namespace),
 		cmocka_unit_test(test_close_on_exec),
 	};
 

@@ -22,6 +22,7 @@
 #include "kernel/notify.h"
 #include "kernel/tracee.h"
 #include "live.h"
+#include "older.h"
 
 /* Two pages, of which only the first is mapped. */
 static char *page_before_a_hole(size_t *ret_page_size)
@@ -175,20 +176,27 @@ static pid_t dead_pid(void)
 	return pid;
 }
 
-static void test_gone(void **state)
+static void assert_gone(pid_t pid)
 {
-	const pid_t pid = dead_pid();
 	char text[4096], comm[TRACEE_COMM_MAX];
 	struct tracee_name name;
 	struct tracee_ids ids;
 
-	(void)state;
 	assert_int_equal(tracee_read_name(pid, (uintptr_t)text, &name), -ESRCH);
 	assert_int_equal(tracee_comm(pid, comm), -ESRCH);
 	assert_int_equal(tracee_exe(pid, text, sizeof(text)), -ESRCH);
 	assert_int_equal(tracee_cgroup_text(pid, text, sizeof(text)), -ESRCH);
 	assert_int_equal(tracee_fd_table_is_full(pid), -ESRCH);
 	assert_int_equal(tracee_ids_from_proc(pid, &ids), -ESRCH);
+	assert_int_equal(tracee_kill(pid, -1, 1), -ESRCH);
+}
+
+/* Gone and reaped, or (0) never visible to us. */
+static void test_gone(void **state)
+{
+	(void)state;
+	assert_gone(dead_pid());
+	assert_gone(0);
 }
 
 /* A page that the tenant serves itself holds up who reads it, and nobody else. */
@@ -400,6 +408,20 @@ static void test_kill(void **state)
 	close(listener);
 }
 
+static int kill_tests(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_kill)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+static void test_kill_older_kernel(void **state)
+{
+	(void)state;
+	live_require_root();
+	assert_int_equal(older_run(OLDER_6_8, kill_tests), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -416,6 +438,7 @@ int main(void)
 		cmocka_unit_test(test_cgroup_text),
 		cmocka_unit_test(test_fd_table),
 		cmocka_unit_test(test_kill),
+		cmocka_unit_test(test_kill_older_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
