@@ -55,6 +55,13 @@ int tracee_cache_new(struct tracee_cache **ret_cache);
 /* Takes NULL; returns NULL. */
 struct tracee_cache *tracee_cache_free(struct tracee_cache *cache);
 
+/*
+ * Says that a new call has been received. What was seen of a task since then needs no second proof
+ * that the task still has its id: the call's answer proves it for all of them. Optional; without it
+ * each function proves it for itself.
+ */
+void tracee_cache_begin(struct tracee_cache *cache);
+
 /* Returns 0, -ESRCH when the task is gone, or -errno. */
 int tracee_ids(struct tracee_cache *cache, pid_t tid, struct tracee_ids *ret_ids);
 

@@ -34,12 +34,14 @@ struct tracee_entry {
 	pid_t tid; /* 0: empty */
 	int pidfd;
 	ino_t pid_ns_ino; /* 0: not looked up yet */
+	uint64_t seen;    /* the call in which it was seen to be this task's, 0: none */
 };
 
 struct tracee_cache {
 	struct tracee_entry entries[CACHE_SIZE];
 	struct noexec_table noexec;
 	ino_t own_pid_ns_ino;
+	uint64_t call;     /* counts tracee_cache_begin(); 0: the caller doesn't say */
 	bool info_missing; /* no PIDFD_GET_INFO here: /proc has to do */
 };
 
@@ -128,6 +130,11 @@ static int entry_open(struct tracee_entry *entry, pid_t tid)
 	return 0;
 }
 
+void tracee_cache_begin(struct tracee_cache *cache)
+{
+	cache->call++;
+}
+
 static struct tracee_entry *cache_slot(struct tracee_cache *cache, pid_t tid)
 {
 	return &cache->entries[(unsigned)tid % CACHE_SIZE];
@@ -172,20 +179,27 @@ int tracee_ids(struct tracee_cache *cache, pid_t tid, struct tracee_ids *ret_ids
 		if (r == 0)
 			r = info_read(entry, ret_ids);
 	}
+	if (r == 0) {
+		entry->seen = cache->call;
+		return 0;
+	}
 	if (r == -ENOTTY || r == -EINVAL)
 		cache->info_missing = true;
 	/*
 	 * Linux 6.13 and 6.14 say ESRCH of a living task too, when its parent is outside of our PID
 	 * namespace. And with no descriptor left there is still /proc, which needs only one.
 	 */
-	return r < 0 ? tracee_ids_from_proc(tid, ret_ids) : 0;
+	return tracee_ids_from_proc(tid, ret_ids);
 }
 
 /* Whether the entry is of the task that has this id now: a null signal finds no task otherwise. */
-static bool entry_is_of(const struct tracee_entry *entry, pid_t tid)
+static bool entry_is_of(
+	const struct tracee_cache *cache, const struct tracee_entry *entry, pid_t tid)
 {
 	if (entry->tid != tid)
 		return false;
+	if (cache->call && entry->seen == cache->call)
+		return true;
 	return syscall(SYS_pidfd_send_signal, entry->pidfd, 0, NULL, 0) == 0 || errno == EPERM;
 }
 
@@ -193,9 +207,10 @@ static bool entry_is_of(const struct tracee_entry *entry, pid_t tid)
  * The inode number of the task's PID namespace, and, where it had to be opened to learn that, a
  * descriptor of it (else -1).
  */
-static int entry_pid_ns(struct tracee_entry *entry, pid_t tid, ino_t *ret_ino, int *ret_fd)
+static int cache_pid_ns(struct tracee_cache *cache, pid_t tid, ino_t *ret_ino, int *ret_fd)
 {
-	int r = entry_is_of(entry, tid) ? 0 : entry_open(entry, tid);
+	struct tracee_entry *entry = cache_slot(cache, tid);
+	int r = entry_is_of(cache, entry, tid) ? 0 : entry_open(entry, tid);
 
 	if (r == -ESRCH)
 		return r;
@@ -221,14 +236,13 @@ static int entry_pid_ns(struct tracee_entry *entry, pid_t tid, ino_t *ret_ino, i
 
 int tracee_memfd_noexec(struct tracee_cache *cache, pid_t tid, int *ret_scope)
 {
-	struct tracee_entry *entry = cache_slot(cache, tid);
 	_cleanup_close_ int fd = -1;
 	ino_t ino;
 
 	if (tid <= 0)
 		return -ESRCH;
 
-	int r = entry_pid_ns(entry, tid, &ino, &fd);
+	int r = cache_pid_ns(cache, tid, &ino, &fd);
 
 	if (r < 0)
 		return r;
@@ -239,7 +253,7 @@ int tracee_memfd_noexec(struct tracee_cache *cache, pid_t tid, int *ret_scope)
 	if (noexec_table_find(&cache->noexec, ino, ret_scope))
 		return 0;
 	if (fd < 0)
-		fd = pid_ns_open(entry->pidfd, tid);
+		fd = pid_ns_open(cache_slot(cache, tid)->pidfd, tid);
 	if (fd < 0)
 		return fd;
 	return noexec_table_read(&cache->noexec, take_fd(&fd), ino, ret_scope);

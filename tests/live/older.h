@@ -17,10 +17,20 @@ enum older_kernel {
 	OLDER_5_18, /* without WAIT_KILLABLE_RECV (5.19) and synchronous wake-ups (6.6) too */
 };
 
-static inline bool older_refuse_ioctl(scmp_filter_ctx filter, int error, unsigned long request)
+/* The call fails with error when its second argument, under mask, is value. */
+static inline bool older_refuse(
+	scmp_filter_ctx filter, int error, int call, uint64_t mask, uint64_t value)
 {
-	return seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint16_t)error), SCMP_SYS(ioctl), 1,
-		       SCMP_A1(SCMP_CMP_EQ, request)) == 0;
+	const struct scmp_arg_cmp second = {
+		.arg = 1, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+
+	return seccomp_rule_add_array(filter, SCMP_ACT_ERRNO((uint16_t)error), call, 1, &second) ==
+	       0;
+}
+
+static inline bool older_refuse_ioctl(scmp_filter_ctx filter, int error, uint32_t request)
+{
+	return older_refuse(filter, error, SCMP_SYS(ioctl), UINT32_MAX, request);
 }
 
 static inline bool older_add_rules(scmp_filter_ctx filter, enum older_kernel kernel)
@@ -31,15 +41,14 @@ static inline bool older_add_rules(scmp_filter_ctx filter, enum older_kernel ker
 
 	if (kernel >= OLDER_6_8) {
 		ok = ok && older_refuse_ioctl(filter, ENOTTY, COMPAT_PIDFD_GET_PID_NS);
-		ok = ok && seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(pidfd_open), 1,
-				   SCMP_A1(SCMP_CMP_EQ, COMPAT_PIDFD_THREAD)) == 0;
+		ok = ok && older_refuse(filter, EINVAL, SCMP_SYS(pidfd_open), UINT32_MAX,
+				   COMPAT_PIDFD_THREAD);
 	}
 	if (kernel >= OLDER_5_18) {
+		const uint64_t flag = SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+
 		ok = ok && older_refuse_ioctl(filter, EINVAL, SECCOMP_IOCTL_NOTIF_SET_FLAGS);
-		ok = ok &&
-		     seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(seccomp), 1,
-			     SCMP_A1(SCMP_CMP_MASKED_EQ, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
-				     SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)) == 0;
+		ok = ok && older_refuse(filter, EINVAL, SCMP_SYS(seccomp), flag, flag);
 	}
 	return ok;
 }

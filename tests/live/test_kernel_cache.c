@@ -204,12 +204,16 @@ static pid_t fork_with_id(pid_t wanted, uid_t uid, int pipe_fds[2])
 /* One id, many owners: what is remembered of one must never be said of the next. */
 static int reuse_main(void)
 {
-	struct tracee_cache *cache = NULL;
+	struct tracee_cache *caches[2];
 	struct tracee_ids ids;
 
 	live_check(own_proc_mount() == 0);
-	live_check(tracee_cache_new(&cache) == 0);
-	for (uid_t uid = 1000; uid < 1200; uid++) {
+	live_check(tracee_cache_new(&caches[0]) == 0);
+	live_check(tracee_cache_new(&caches[1]) == 0);
+	for (uid_t uid = 1000; uid < 1240; uid++) {
+		/* One is told of each new call, as a session does it, the other one is not. */
+		const bool told = uid / 12 % 2;
+		struct tracee_cache *cache = caches[told];
 		int sock[2], scope = 7;
 		char byte;
 
@@ -218,14 +222,20 @@ static int reuse_main(void)
 		pid_t pid = fork_with_id(300, uid, sock);
 
 		live_check(pid == 300);
+		if (told)
+			tracee_cache_begin(cache);
 		live_check(read(sock[1], &byte, 1) == 1);
-		live_check(tracee_memfd_noexec(cache, pid, &scope) == 0 && scope == -1);
+		if (uid % 4)
+			live_check(tracee_memfd_noexec(cache, pid, &scope) == 0 && scope == -1);
 		for (int i = 0; i < 2; i++) {
 			live_check(tracee_ids(cache, pid, &ids) == 0);
 			live_check(ids.pid == pid && ids.uid == uid && ids.fsuid == uid);
 		}
+		live_check(tracee_memfd_noexec(cache, pid, &scope) == 0 && scope == -1);
 		live_check(kill(pid, SIGKILL) == 0);
 		live_check(waitpid(pid, NULL, 0) == pid);
+		if (told)
+			tracee_cache_begin(cache);
 		/* Every other time the death is seen first, or the next owner is. */
 		if (uid % 2)
 			live_check(tracee_ids(cache, pid, &ids) == -ESRCH);
@@ -234,7 +244,8 @@ static int reuse_main(void)
 		close(sock[0]);
 		close(sock[1]);
 	}
-	tracee_cache_free(cache);
+	tracee_cache_free(caches[0]);
+	tracee_cache_free(caches[1]);
 	return 0;
 }
 
