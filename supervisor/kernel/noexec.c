@@ -17,7 +17,8 @@
 #include "base/fd.h"
 #include "kernel/compat.h"
 
-#define SYSCTL_PATH "/proc/sys/vm/memfd_noexec"
+#define SYSCTL_DIR  "/proc/sys/vm"
+#define SYSCTL_PATH SYSCTL_DIR "/memfd_noexec"
 
 /* Two forks and a read take less than a millisecond; on a machine that swaps, longer. */
 #define READ_TIMEOUT_MS 2000
@@ -63,7 +64,8 @@ static struct answer sysctl_read(void)
 	char text[8];
 	ssize_t n = fd_read_file_at(AT_FDCWD, SYSCTL_PATH, text, sizeof(text));
 
-	if (n == -ENOENT)
+	/* An older kernel has no such file; without /proc there is nothing to learn. */
+	if (n == -ENOENT && access(SYSCTL_DIR, F_OK) == 0)
 		return (struct answer){.scope = -1};
 	if (n < 0)
 		return (struct answer){.error = (int)n};

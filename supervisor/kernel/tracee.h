@@ -29,8 +29,9 @@ struct tracee_name {
  * Reads the NUL-ended string at address like strndup_user() in the kernel: at most TRACEE_NAME_MAX
  * + 1 bytes, stops at the NUL, so that what lies behind it need not be mapped. May block for as
  * long as the tenant likes when FUSE or userfaultfd serves the page: call it only in the tenant's
- * own thread. Returns 0, -EFAULT where the kernel would say EFAULT, -ESRCH when the task is gone,
- * -EPERM without the right to trace it (ptrace(2), Yama included), or another -errno.
+ * own thread. Returns 0, -EFAULT where the kernel would say EFAULT (and for memory that nobody but
+ * its owner can read: memfd_secret(2), mappings of devices, or without PROT_READ), -ESRCH when the
+ * task is gone, -EPERM without the right to trace it (ptrace(2), Yama included), or another -errno.
  */
 int tracee_read_name(pid_t tid, uint64_t address, struct tracee_name *ret_name);
 

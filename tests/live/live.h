@@ -7,6 +7,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -128,4 +130,33 @@ static inline int live_wait(struct live_child *child)
 	child->listener = fd_close(child->listener);
 	child->pid = -1;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* In a child: writes text to a file that is there already. */
+static inline void live_write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	live_check(fd >= 0);
+	live_check(fd_write_all(fd, text, strlen(text)) == 0);
+	close(fd);
+}
+
+/* fork(), into new namespaces (CLONE_NEW...). */
+static inline pid_t live_fork_into(unsigned long namespaces)
+{
+	fflush(NULL);
+	return (pid_t)syscall(SYS_clone, namespaces | SIGCHLD, 0L, 0L, 0L, 0L);
+}
+
+/* Runs run() in new namespaces. Returns its exit status, or 128 + signal. */
+static inline int live_run_in(unsigned long namespaces, int (*run)(void))
+{
+	struct live_child child = {.listener = -1};
+
+	child.pid = live_fork_into(namespaces);
+	assert_return_code(child.pid, errno);
+	if (child.pid == 0)
+		_exit(run());
+	return live_wait(&child);
 }

@@ -16,7 +16,6 @@
 #include <sys/mount.h>
 #include <sys/syscall.h>
 
-#include "kernel/noexec.h"
 #include "kernel/tracee.h"
 #include "live.h"
 #include "older.h"
@@ -158,22 +157,6 @@ static void test_many_tasks(void **state)
 	tracee_cache_free(cache);
 }
 
-static void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	live_check(fd >= 0);
-	live_check(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-	close(fd);
-}
-
-/* fork(), into new namespaces. */
-static pid_t fork_into(unsigned long namespaces)
-{
-	fflush(NULL);
-	return (pid_t)syscall(SYS_clone, namespaces | SIGCHLD, 0L, 0L, 0L, 0L);
-}
-
 static int own_proc_mount(void)
 {
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -187,7 +170,7 @@ static pid_t fork_with_id(pid_t wanted, uid_t uid, int pipe_fds[2])
 	char text[16];
 
 	snprintf(text, sizeof(text), "%d", wanted - 1);
-	write_file("/proc/sys/kernel/ns_last_pid", text);
+	live_write_file("/proc/sys/kernel/ns_last_pid", text);
 
 	pid_t pid = fork();
 
@@ -249,24 +232,13 @@ static int reuse_main(void)
 	return 0;
 }
 
-static int run_in(unsigned long namespaces, int (*run)(void))
-{
-	struct live_child child = {.listener = -1};
-
-	child.pid = fork_into(namespaces);
-	assert_return_code(child.pid, errno);
-	if (child.pid == 0)
-		_exit(run());
-	return live_wait(&child);
-}
-
 static void test_id_reuse(void **state)
 {
 	(void)state;
 	live_require_root();
 	if (access("/proc/sys/kernel/ns_last_pid", W_OK) < 0)
 		live_skip("no ns_last_pid");
-	assert_int_equal(run_in(CLONE_NEWPID | CLONE_NEWNS, reuse_main), 0);
+	assert_int_equal(live_run_in(CLONE_NEWPID | CLONE_NEWNS, reuse_main), 0);
 }
 
 /*
@@ -327,7 +299,7 @@ static void test_parent_outside(void **state)
 	live_require_root();
 	assert_return_code(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock), errno);
 	assert_return_code(pipe2(fds, O_CLOEXEC), errno);
-	host.pid = fork_into(CLONE_NEWPID | CLONE_NEWNS);
+	host.pid = live_fork_into(CLONE_NEWPID | CLONE_NEWNS);
 	if (host.pid == 0) {
 		guest_socket = sock[1];
 		_exit(guest_host_main());
@@ -348,253 +320,6 @@ static void test_parent_outside(void **state)
 	close(sock[1]);
 }
 
-/* A process in a namespace of its own, that sets sysctls there when told to. */
-struct inmate {
-	pid_t pid;
-	int sock;
-};
-
-_Noreturn static void inmate_main(int sock)
-{
-	char command[2] = {0};
-
-	live_check(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
-	while (read(sock, command, 1) == 1) {
-		if (command[0] != '?')
-			write_file("/proc/sys/vm/memfd_noexec", command);
-		live_check(write(sock, "k", 1) == 1);
-	}
-	_exit(0);
-}
-
-static void inmate_tell(const struct inmate *inmate, char command)
-{
-	char reply;
-
-	assert_int_equal(write(inmate->sock, &command, 1), 1);
-	assert_int_equal(read(inmate->sock, &reply, 1), 1);
-}
-
-static void inmate_start(struct inmate *inmate, unsigned long namespaces)
-{
-	int sock[2];
-
-	assert_return_code(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock), errno);
-	inmate->pid = fork_into(namespaces);
-	assert_return_code(inmate->pid, errno);
-	if (inmate->pid == 0) {
-		close(sock[0]);
-		inmate_main(sock[1]);
-	}
-	close(sock[1]);
-	inmate->sock = sock[0];
-	inmate_tell(inmate, '?');
-}
-
-static void inmate_end(struct inmate *inmate)
-{
-	close(inmate->sock);
-	kill(inmate->pid, SIGKILL);
-	assert_int_equal(waitpid(inmate->pid, NULL, 0), inmate->pid);
-}
-
-static void assert_noexec(struct tracee_cache *cache, pid_t pid, int expected)
-{
-	int scope = 7;
-
-	assert_int_equal(tracee_memfd_noexec(cache, pid, &scope), 0);
-	assert_int_equal(scope, expected);
-}
-
-static void stale_wait(void)
-{
-	usleep((NOEXEC_STALE_MS + 5) * 1000);
-}
-
-static void require_sysctl(void)
-{
-	live_require_root();
-	if (access("/proc/sys/vm/memfd_noexec", W_OK) < 0)
-		live_skip("no vm.memfd_noexec");
-}
-
-static void test_noexec_own(void **state)
-{
-	struct tracee_cache *cache = cache_new();
-	struct inmate inmate;
-
-	(void)state;
-	inmate_start(&inmate, 0);
-	assert_noexec(cache, inmate.pid, -1);
-	assert_noexec(cache, inmate.pid, -1);
-	inmate_end(&inmate);
-
-	int scope;
-
-	assert_int_equal(tracee_memfd_noexec(cache, inmate.pid, &scope), -ESRCH);
-	tracee_cache_free(cache);
-}
-
-/* Up and down, as the kernel lets root of the namespace do it. */
-static void namespace_follow(unsigned long namespaces)
-{
-	struct tracee_cache *cache = cache_new();
-	struct inmate inmate;
-
-	inmate_start(&inmate, namespaces);
-	inmate_tell(&inmate, '2');
-	assert_noexec(cache, inmate.pid, 2);
-	inmate_tell(&inmate, '1');
-	stale_wait();
-	assert_noexec(cache, inmate.pid, 1);
-	inmate_tell(&inmate, '0');
-	stale_wait();
-	assert_noexec(cache, inmate.pid, 0);
-	inmate_end(&inmate);
-	tracee_cache_free(cache);
-}
-
-static void test_noexec_nested(void **state)
-{
-	(void)state;
-	require_sysctl();
-	namespace_follow(CLONE_NEWPID);
-}
-
-/* Without a mapping the child may not write there, but reading it is the same work. */
-static void test_noexec_user_namespace(void **state)
-{
-	struct tracee_cache *cache = cache_new();
-	struct inmate inmate;
-
-	(void)state;
-	require_sysctl();
-	inmate_start(&inmate, CLONE_NEWUSER | CLONE_NEWPID);
-	assert_noexec(cache, inmate.pid, 0);
-	inmate_end(&inmate);
-	tracee_cache_free(cache);
-}
-
-/* Two namespaces at once, and one that comes where another was. */
-static void test_noexec_apart(void **state)
-{
-	struct tracee_cache *cache = cache_new();
-	struct inmate a, b, own;
-
-	(void)state;
-	require_sysctl();
-	for (int i = 0; i < 3; i++) {
-		inmate_start(&a, CLONE_NEWPID);
-		inmate_start(&b, CLONE_NEWPID);
-		inmate_start(&own, 0);
-		inmate_tell(&a, '1');
-		inmate_tell(&b, '2');
-		for (int k = 0; k < 3; k++) {
-			assert_noexec(cache, a.pid, 1);
-			assert_noexec(cache, b.pid, 2);
-			assert_noexec(cache, own.pid, -1);
-		}
-		inmate_end(&a);
-		inmate_end(&b);
-		inmate_end(&own);
-	}
-	tracee_cache_free(cache);
-}
-
-/* Owner of the other user namespace, and nothing more: an ordinary user under `unshare -Urp`. */
-static int user_main(void)
-{
-	struct tracee_cache *cache = NULL;
-	int scope = 7, sock[2];
-	char byte;
-
-	live_check(setresuid(65534, 65534, 65534) == 0);
-	live_check(prctl(PR_SET_DUMPABLE, 1L, 0L, 0L, 0L) == 0);
-	live_check(tracee_cache_new(&cache) == 0);
-	live_check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock) == 0);
-
-	pid_t pid = fork_into(CLONE_NEWUSER | CLONE_NEWPID);
-
-	if (pid < 0)
-		return errno == EPERM || errno == ENOSPC ? LIVE_EXIT_SKIP : 1;
-	if (pid == 0) {
-		close(sock[0]);
-		inmate_main(sock[1]);
-	}
-	live_check(write(sock[0], "?", 1) == 1 && read(sock[0], &byte, 1) == 1);
-	live_check(tracee_memfd_noexec(cache, pid, &scope) == 0);
-	live_check(scope == 0);
-	live_check(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
-	tracee_cache_free(cache);
-	return 0;
-}
-
-static void test_noexec_unprivileged(void **state)
-{
-	(void)state;
-	require_sysctl();
-
-	int status = run_in(0, user_main);
-
-	if (status == LIVE_EXIT_SKIP)
-		live_skip("no user namespaces for ordinary users");
-	assert_int_equal(status, 0);
-}
-
-/* No right to go in there: an error, not a guess. */
-static int stranger_main(void)
-{
-	struct tracee_cache *cache = NULL;
-	int scope = 7;
-
-	struct inmate inmate;
-
-	inmate_start(&inmate, CLONE_NEWPID);
-	live_check(setresuid(65534, 65534, 65534) == 0);
-	live_check(prctl(PR_SET_DUMPABLE, 1L, 0L, 0L, 0L) == 0);
-	live_check(tracee_cache_new(&cache) == 0);
-	live_check(tracee_memfd_noexec(cache, inmate.pid, &scope) < 0);
-	live_check(scope == 7);
-	tracee_cache_free(cache);
-	return 0;
-}
-
-static void test_noexec_no_right(void **state)
-{
-	(void)state;
-	require_sysctl();
-	assert_int_equal(run_in(0, stranger_main), 0);
-}
-
-/* Leaves neither children nor descriptors behind. */
-static void test_noexec_clean(void **state)
-{
-	struct tracee_cache *cache;
-	struct inmate inmate;
-
-	(void)state;
-	require_sysctl();
-
-	const int before = dup(0);
-
-	close(before);
-	cache = cache_new();
-	inmate_start(&inmate, CLONE_NEWPID);
-	for (int i = 0; i < 3; i++) {
-		assert_noexec(cache, inmate.pid, 0);
-		stale_wait();
-	}
-	inmate_end(&inmate);
-	tracee_cache_free(cache);
-	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-	assert_int_equal(errno, ECHILD);
-
-	const int after = dup(0);
-
-	close(after);
-	assert_int_equal(after, before);
-}
-
 static int run_all(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -603,13 +328,6 @@ static int run_all(void)
 		cmocka_unit_test(test_many_tasks),
 		cmocka_unit_test(test_id_reuse),
 		cmocka_unit_test(test_parent_outside),
-		cmocka_unit_test(test_noexec_own),
-		cmocka_unit_test(test_noexec_nested),
-		cmocka_unit_test(test_noexec_user_namespace),
-		cmocka_unit_test(test_noexec_apart),
-		cmocka_unit_test(test_noexec_unprivileged),
-		cmocka_unit_test(test_noexec_no_right),
-		cmocka_unit_test(test_noexec_clean),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
