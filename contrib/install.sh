@@ -51,8 +51,7 @@ packages_install() {
 	as_root=
 	if [ "$(id -u)" -ne 0 ]; then
 		command -v sudo >/dev/null 2>&1 ||
-			die "these packages are missing, and only root can install them (there is no sudo
-here). As root, run: apt-get install $missing"
+			die "packages are missing, and there is no sudo here. As root: apt-get install $missing"
 		as_root=sudo
 	fi
 	say "Installing: $missing"
