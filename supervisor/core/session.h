@@ -15,6 +15,7 @@ struct session_config {
 	int listener;       /* owned by the session from session_new() on, whatever that returns */
 	const char *tenant; /* copied; cut to EVENT_TENANT_MAX - 1 bytes */
 	struct policy *policy; /* the session takes a reference of its own */
+	enum policy_mode mode; /* policy_mode(policy), or what somebody above it says */
 	session_event_fn *
 		on_event; /* called after each answered call; NULL: facts for events are not read */
 	void *userdata;
@@ -30,8 +31,8 @@ int session_new(const struct session_config *config, struct session **ret_sessio
 int session_run(struct session *session);
 
 /*
- * Answers the calls that are queued now, without waiting for more. Returns 0, 1 at the end of the
- * listener (the last task is gone), or -errno.
+ * Answers the calls that are queued now, without waiting for more; signals as above. Returns 0, 1
+ * at the end of the listener (the last task is gone), or -errno.
  */
 int session_dispatch(struct session *session);
 

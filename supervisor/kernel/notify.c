@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 /* The answer, with room for what a newer kernel may read behind it. */
@@ -29,11 +31,11 @@ int notify_prepare(int listener, bool *ret_sync_wake_up)
 	return 0;
 }
 
-int notify_poll(int listener)
+static int notify_poll_for(int listener, int timeout_ms)
 {
 	struct pollfd p = {.fd = listener, .events = POLLIN};
 
-	if (poll(&p, 1, 0) < 0)
+	if (poll(&p, 1, timeout_ms) < 0)
 		return errno == EINTR ? NOTIFY_AGAIN : -errno;
 	if (p.revents & POLLNVAL)
 		return -EBADF;
@@ -41,6 +43,32 @@ int notify_poll(int listener)
 		return NOTIFY_OK;
 	/* POLLERR only means that a signal came while the kernel waited for its own lock. */
 	return p.revents & POLLHUP ? NOTIFY_END : NOTIFY_AGAIN;
+}
+
+int notify_poll(int listener)
+{
+	return notify_poll_for(listener, 0);
+}
+
+int notify_wait(int listener)
+{
+	int r;
+
+	do
+		r = notify_poll_for(listener, -1);
+	while (r == NOTIFY_AGAIN);
+	return r;
+}
+
+bool notify_receive_sees_end(void)
+{
+	struct utsname name;
+	unsigned major, minor;
+
+	/* Nothing but the version tells: to try it is to hang where it does not work. */
+	if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+		return false;
+	return major > 6 || (major == 6 && minor >= 11);
 }
 
 int notify_receive(int listener, union notification *slot)

@@ -41,15 +41,22 @@ enum notify_outcome {
 
 /*
  * Receives the next call into *slot, blocking until there is one. Returns NOTIFY_OK, NOTIFY_AGAIN
- * or NOTIFY_END, or -errno. Before Linux 6.11 the end is not seen by a blocked receiver: whoever
- * learns of the end by other means (POLLHUP) interrupts it with a signal, and it returns
- * NOTIFY_AGAIN.
+ * or NOTIFY_END, or -errno. Before Linux 6.11 a receiver that blocks does not see the end.
  */
 int notify_receive(int listener, union notification *slot);
 
 /* Whether a call is queued (NOTIFY_OK), none is (NOTIFY_AGAIN), or none will ever be (NOTIFY_END).
  */
 int notify_poll(int listener);
+
+/* The same, but blocks until it is NOTIFY_OK or NOTIFY_END. */
+int notify_wait(int listener);
+
+/*
+ * Whether notify_receive() returns at the end of the listener by itself (Linux 6.11); where it does
+ * not, call notify_wait() first.
+ */
+bool notify_receive_sees_end(void);
 
 /* NOTIFY_OK while the call waits for its answer, NOTIFY_GONE after. */
 int notify_valid(int listener, uint64_t id);

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "cli/cli.h"
+#include "cli/run.h"
+
+struct front {
+	pid_t supervisor; /* 0 once it is gone */
+	pid_t command;    /* 0: not known yet */
+	int control;      /* to the supervisor; borrowed */
+	int status;       /* to end with; -1: not yet */
+};
+
+/*
+ * A signal from the terminal goes to the whole foreground group, and so has reached the command
+ * already; a SIGCONT from the supervisor only wakes us. All others were meant for the command.
+ */
+static bool is_for_command(const struct front *front, const struct signalfd_siginfo *info)
+{
+	if (info->ssi_signo == SIGCHLD || info->ssi_code == SI_KERNEL)
+		return false;
+	return info->ssi_signo != SIGCONT || (pid_t)info->ssi_pid != front->supervisor;
+}
+
+static void front_forward(struct front *front, const struct signalfd_siginfo *info)
+{
+	struct run_signal signal = {
+		.signo = (int)info->ssi_signo,
+		.queued = info->ssi_code == SI_QUEUE,
+		.value.sival_ptr = (void *)(uintptr_t)info->ssi_ptr,
+	};
+
+	/* The supervisor is the one that reaps the command, so only it can be sure whose pid it is.
+	 */
+	if (front->supervisor)
+		(void)send(front->control, &signal, sizeof(signal), MSG_NOSIGNAL);
+	else if (front->command)
+		run_forward(front->command, &signal);
+}
+
+static void front_read_notices(struct front *front)
+{
+	struct run_notice notice;
+
+	while (recv(front->control, &notice, sizeof(notice), MSG_DONTWAIT) == sizeof(notice)) {
+		if (notice.kind == RUN_STARTED)
+			front->command = notice.value;
+		else
+			front->status = notice.value;
+	}
+}
+
+/*
+ * The supervisor is our only child, until somebody kills it: then all that it had come to us (we
+ * are a subreaper), their memfd_create(2) says ENOSYS, and we are the command's parent.
+ */
+static void front_reap(struct front *front)
+{
+	siginfo_t info = {0};
+	int r;
+
+	while ((r = waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOHANG)) == 0 &&
+		info.si_pid != 0) {
+		bool ended = info.si_code != CLD_STOPPED;
+
+		if (info.si_pid == front->supervisor && ended) {
+			front_read_notices(front);
+			front->supervisor = 0;
+		} else if (info.si_pid == front->command && ended && front->status < 0) {
+			front->status = run_exit_status(&info);
+		} else if (info.si_pid == front->command) {
+			kill(getpid(), SIGSTOP);
+		}
+		info.si_pid = 0;
+	}
+	/* No child is left, and nobody told how the command ended: the supervisor failed at the
+	 * start. */
+	if (r < 0 && errno == ECHILD && front->status < 0 && !front->supervisor)
+		front->status = EXIT_FDWARDEN_FAILED;
+}
+
+static void front_handle_signal(struct front *front, int signal_fd)
+{
+	struct signalfd_siginfo info;
+
+	if (read(signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGCHLD)
+		front_reap(front);
+	else if (is_for_command(front, &info))
+		front_forward(front, &info);
+}
+
+static void front_loop(struct front *front, int signal_fd)
+{
+	while (front->status < 0) {
+		struct pollfd fds[] = {
+			{.fd = signal_fd, .events = POLLIN},
+			{.fd = front->supervisor ? front->control : -1, .events = POLLIN},
+		};
+
+		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
+			front->status = EXIT_FDWARDEN_FAILED;
+		if (fds[1].revents)
+			front_read_notices(front);
+		if (front->status < 0 && fds[0].revents)
+			front_handle_signal(front, signal_fd);
+	}
+}
+
+int run_front(pid_t supervisor, int control)
+{
+	struct front front = {.supervisor = supervisor, .control = control, .status = -1};
+	_cleanup_close_ int signal_fd = -1;
+	sigset_t all;
+
+	sigfillset(&all);
+	signal_fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (signal_fd < 0 || run_release_descriptors(false) < 0) {
+		cli_error("cannot wait for the command");
+		return EXIT_FDWARDEN_FAILED;
+	}
+	front_loop(&front, signal_fd);
+	return front.status;
+}

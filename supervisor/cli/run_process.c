@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What the processes of `fdwarden run` have in common. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "cli/cli.h"
+#include "cli/run.h"
+
+void run_forward(pid_t pid, const struct run_signal *signal)
+{
+	if (signal->queued)
+		(void)sigqueue(pid, signal->signo, signal->value);
+	else
+		(void)kill(pid, signal->signo);
+}
+
+int run_exit_status(const siginfo_t *info)
+{
+	return info->si_code == CLD_EXITED ? info->si_status : EXIT_SIGNALLED + info->si_status;
+}
+
+/* An image may have nothing in it, not even /dev/null; an empty memfd reads the same. */
+static int open_null(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	return fd >= 0 ? fd : memfd_create("null", MFD_CLOEXEC);
+}
+
+static void dir_close(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+/* All of our own are close-on-exec from birth, so what is not came from whoever started us. */
+static int close_inherited(void)
+{
+	cleanup(dir_close) DIR *dir = opendir("/proc/self/fd");
+	const struct dirent *entry;
+
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir))) {
+		int fd = atoi(entry->d_name);
+		int flags = fd > STDERR_FILENO ? fcntl(fd, F_GETFD) : -1;
+
+		if (flags >= 0 && !(flags & FD_CLOEXEC))
+			fd_close(fd);
+	}
+	return 0;
+}
+
+int run_release_descriptors(bool keep_stderr)
+{
+	_cleanup_close_ int null = open_null();
+
+	if (null < 0)
+		return -errno;
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fd == STDERR_FILENO && keep_stderr)
+			continue;
+		if (dup2(null, fd) < 0)
+			return -errno;
+	}
+	return close_inherited();
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/message.h"
+#include "cli/cli.h"
+#include "cli/run.h"
+#include "core/session.h"
+#include "kernel/notify.h"
+
+/*
+ * How long the last processes are given to end after the command, before the front returns without
+ * them. `a | b &` and the like end together; a daemon stays.
+ */
+#define GRACE_NS (100 * NSEC_PER_MSEC)
+
+/* How long a reader of events may take at the end. */
+#define FLUSH_MS 1000
+
+struct supervisor {
+	const struct run_config *config;
+	pid_t front;
+	pid_t command;
+	int control; /* to the front; borrowed */
+	int signal_fd;
+	int listener; /* the session's, to see its end */
+	struct audit *audit;
+	struct session *session;
+	pthread_t thread; /* runs the session */
+	bool stopped;     /* the command is */
+	bool listener_ended;
+	bool front_gone;
+	int status;           /* of the command; -1: it lives */
+	uint64_t deadline_ns; /* end of the grace, 0: none or over */
+};
+
+static void supervisor_tell(const struct supervisor *supervisor, int kind, int value)
+{
+	struct run_notice notice = {.kind = kind, .value = value};
+
+	(void)send(supervisor->control, &notice, sizeof(notice), MSG_NOSIGNAL);
+}
+
+/*
+ * Keeps only what the path of a call uses, and only where we have it: an ordinary user has none of
+ * this and sees only its own processes.
+ */
+static int drop_privilege(void)
+{
+	static const unsigned kept[] = {
+		CAP_SYS_PTRACE,      /* names, ids and links of callers with other ids */
+		CAP_DAC_READ_SEARCH, /* /proc/PID/fd of the same */
+		CAP_CHOWN,           /* a file for a caller belongs to the caller */
+		CAP_KILL,            /* action: kill; signals handed down */
+		CAP_SYS_ADMIN,       /* vm.memfd_noexec of other PID namespaces: setns(2) */
+	};
+	bool had[ARRAY_SIZE(kept)];
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	if (capng_get_caps_process() < 0)
+		return -EPERM;
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		had[i] = capng_have_capability(CAPNG_EFFECTIVE, kept[i]);
+	capng_clear(CAPNG_SELECT_CAPS);
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		if (had[i])
+			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, kept[i]);
+	return capng_apply(CAPNG_SELECT_CAPS) < 0 ? -EPERM : 0;
+}
+
+/*
+ * Out of the command's process group, so that neither the terminal nor kill(0) reaches us; in its
+ * session still, because a group whose parents are all in other sessions is orphaned and could not
+ * be stopped from the keyboard (setpgid(2)). When we are the init of a container that is what
+ * should be: nobody is there to continue what ^Z stopped.
+ */
+static int leave_process_group(bool init)
+{
+	int r = init ? setsid() : setpgid(0, 0);
+
+	return r < 0 ? -errno : 0;
+}
+
+/* Descriptors are needed for caches, whatever limit the command is to run with. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void on_event(const struct event *event, void *userdata)
+{
+	audit_record(userdata, event);
+}
+
+static void *session_thread(void *userdata)
+{
+	/* Nobody would answer any more: end, so that the kernel says ENOSYS instead of waiting. */
+	if (session_run(userdata) < 0)
+		_exit(EXIT_FDWARDEN_FAILED);
+	return NULL;
+}
+
+static int start_audit(struct supervisor *supervisor)
+{
+	const struct run_config *config = supervisor->config;
+	struct audit_config audit = {
+		.fd = config->events_fd,
+		.format = config->format,
+		.summary = config->summary,
+	};
+
+	if (config->events_fd < 0 && !config->summary)
+		return 0;
+	return audit_new(&audit, &supervisor->audit);
+}
+
+static int start_session(struct supervisor *supervisor, int listener)
+{
+	struct session_config session = {
+		.listener = listener,
+		.tenant = supervisor->config->tenant,
+		.policy = supervisor->config->policy,
+		.mode = supervisor->config->mode,
+		.on_event = supervisor->audit ? on_event : NULL,
+		.userdata = supervisor->audit,
+	};
+	int r = session_new(&session, &supervisor->session);
+
+	if (r < 0)
+		return r;
+	supervisor->listener = session_fd(supervisor->session);
+	return -pthread_create(&supervisor->thread, NULL, session_thread, supervisor->session);
+}
+
+/* Takes the command's listener, starts answering, and lets the command go. */
+static int supervisor_start(struct supervisor *supervisor, int handshake)
+{
+	_cleanup_close_ int listener = -1;
+	char word;
+	int r = message_receive_fd(handshake, &word, &listener);
+
+	if (r < 0 || word != RUN_LISTENER)
+		return -ECONNRESET;
+	raise_descriptor_limit();
+	r = leave_process_group(supervisor->config->init);
+	/* Capabilities are each thread's own: before there is a second one. */
+	if (r == 0)
+		r = drop_privilege();
+	if (r == 0)
+		r = start_audit(supervisor);
+	if (r == 0)
+		r = start_session(supervisor, take_fd(&listener));
+	/* Last, because after it nobody hears us complain. */
+	if (r == 0)
+		r = run_release_descriptors(supervisor->config->summary);
+	if (r == 0)
+		r = message_send_fd(handshake, RUN_READY, -1);
+	return r;
+}
+
+/*
+ * The front does as the command does, so that a shell sees its job stop and continue. The front is
+ * our parent until it is gone, and then its pid is nobody's to us.
+ */
+static void front_follow(const struct supervisor *supervisor, int signo)
+{
+	if (!supervisor->front_gone && getppid() == supervisor->front)
+		kill(supervisor->front, signo);
+}
+
+static void command_changed(struct supervisor *supervisor, const siginfo_t *info)
+{
+	if (info->si_code == CLD_STOPPED || info->si_code == CLD_CONTINUED) {
+		supervisor->stopped = info->si_code == CLD_STOPPED;
+		front_follow(supervisor, supervisor->stopped ? SIGSTOP : SIGCONT);
+		return;
+	}
+	if (info->si_code == CLD_TRAPPED)
+		return;
+	supervisor->status = run_exit_status(info);
+	supervisor->deadline_ns = clock_now_ns(CLOCK_MONOTONIC) + GRACE_NS;
+}
+
+static void supervisor_reap(struct supervisor *supervisor)
+{
+	const int what = WEXITED | WSTOPPED | WCONTINUED | WNOHANG;
+	siginfo_t info = {0};
+
+	while (waitid(P_ALL, 0, &info, what) == 0 && info.si_pid != 0) {
+		if (info.si_pid == supervisor->command && supervisor->status < 0)
+			command_changed(supervisor, &info);
+		info.si_pid = 0;
+	}
+}
+
+static void supervisor_handle_control(struct supervisor *supervisor)
+{
+	struct run_signal signal;
+	ssize_t n = recv(supervisor->control, &signal, sizeof(signal), MSG_DONTWAIT);
+
+	if (n == sizeof(signal)) {
+		/* A job that is continued got its SIGCONT with the whole group. */
+		if (supervisor->status < 0 && (signal.signo != SIGCONT || supervisor->stopped))
+			run_forward(supervisor->command, &signal);
+	} else if (n == 0) {
+		/* Killing the pid that the caller knows has to end the command, as it would have.
+		 */
+		supervisor->front_gone = true;
+		if (supervisor->status < 0)
+			kill(supervisor->command, SIGKILL);
+	}
+}
+
+static void supervisor_poll(struct supervisor *supervisor)
+{
+	int timeout_ms = -1;
+	struct signalfd_siginfo unused;
+	struct pollfd fds[] = {
+		{.fd = supervisor->signal_fd, .events = POLLIN},
+		{.fd = supervisor->front_gone ? -1 : supervisor->control, .events = POLLIN},
+		{.fd = supervisor->listener_ended ? -1 : supervisor->listener, .events = 0},
+	};
+
+	if (supervisor->deadline_ns) {
+		uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+		uint64_t left = supervisor->deadline_ns - now;
+
+		timeout_ms = supervisor->deadline_ns <= now ? 0 : (int)(left / NSEC_PER_MSEC) + 1;
+	}
+	if (poll(fds, ARRAY_SIZE(fds), timeout_ms) < 0)
+		return;
+	if (fds[0].revents && read(supervisor->signal_fd, &unused, sizeof(unused)) > 0)
+		supervisor_reap(supervisor);
+	if (fds[1].revents)
+		supervisor_handle_control(supervisor);
+	if (fds[2].revents & POLLHUP)
+		supervisor->listener_ended = true;
+}
+
+static bool grace_is_over(const struct supervisor *supervisor)
+{
+	return supervisor->deadline_ns && clock_now_ns(CLOCK_MONOTONIC) >= supervisor->deadline_ns;
+}
+
+/* Until the command has ended and, with it or later, the last process under the filter. */
+static void supervisor_loop(struct supervisor *supervisor)
+{
+	while (supervisor->status < 0 || !supervisor->listener_ended) {
+		supervisor_poll(supervisor);
+		if (!grace_is_over(supervisor))
+			continue;
+		/* What is left of a container ends with its init. */
+		if (supervisor->config->init)
+			return;
+		supervisor->deadline_ns = 0;
+		supervisor_tell(supervisor, RUN_ENDED, supervisor->status);
+		supervisor->front_gone = true;
+	}
+}
+
+/* The last answers are given; says the last words. */
+static void supervisor_finish(struct supervisor *supervisor)
+{
+	/* Where calls may still come (the init of a container leaves) the thread ends with us. */
+	if (supervisor->listener_ended && pthread_join(supervisor->thread, NULL) == 0)
+		supervisor->session = session_free(supervisor->session);
+	if (supervisor->audit) {
+		audit_finish(supervisor->audit, FLUSH_MS);
+		if (supervisor->config->summary)
+			audit_print_summary(supervisor->audit, stderr, cli_colour(stderr));
+	}
+	cgroup_group_remove(supervisor->config->group);
+	supervisor_tell(supervisor, RUN_ENDED, supervisor->status);
+}
+
+static int supervisor_init(struct supervisor *supervisor)
+{
+	sigset_t sigchld;
+
+	sigemptyset(&sigchld);
+	sigaddset(&sigchld, SIGCHLD);
+	supervisor->signal_fd = signalfd(-1, &sigchld, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (supervisor->signal_fd < 0)
+		return -errno;
+	/* Orphans come to us: the kernel counts a zombie as a user of the filter (before 6.11). */
+	return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+/* Starts the command. Returns our end of the handshake, or -errno. */
+static int start_command(struct supervisor *supervisor)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	supervisor->command = fork();
+	if (supervisor->command == 0)
+		run_command(supervisor->config, ends[1]);
+	fd_close(ends[1]);
+	if (supervisor->command < 0)
+		return fd_close(ends[0]), -errno;
+	supervisor_tell(supervisor, RUN_STARTED, supervisor->command);
+	return ends[0];
+}
+
+int run_supervise(const struct run_config *config, int control)
+{
+	struct supervisor supervisor = {
+		.config = config,
+		.front = getppid(),
+		.control = control,
+		.listener = -1,
+		.status = -1,
+	};
+	_cleanup_close_ int handshake = -1;
+	int r = supervisor_init(&supervisor);
+
+	if (r == 0) {
+		handshake = start_command(&supervisor);
+		r = handshake < 0 ? handshake : supervisor_start(&supervisor, handshake);
+	}
+	if (r < 0) {
+		/* The command says for itself why it could not hand over a listener. */
+		if (r != -ECONNRESET)
+			cli_error("cannot supervise: %s", strerror(-r));
+		return EXIT_FDWARDEN_FAILED;
+	}
+	handshake = fd_close(handshake);
+	supervisor_loop(&supervisor);
+	supervisor_finish(&supervisor);
+	return 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What is known of one call: each fact is fetched at most once, and only when somebody asks. */
+
+#include <limits.h>
+
+#include "kernel/cgroup.h"
+#include "kernel/compat.h"
+#include "kernel/tracee.h"
+#include "policy/policy.h"
+
+/* Longest text of /proc/PID/cgroup that is read: a dozen hierarchies, each with a long path. */
+#define FACTS_CGROUP_MAX 8192
+
+/* Where facts come from; borrowed, shared by all calls of one session. */
+struct facts_source {
+	struct tracee_cache *cache;
+	struct cgroup_view *cgroup; /* NULL where no memory controller is visible */
+};
+
+struct facts {
+	struct policy_call call; /* what the policy sees; call.known says what is there */
+	const struct facts_source *source;
+	pid_t tid;
+	uint64_t name_address;
+	struct tracee_name name;
+	struct tracee_ids ids;
+	size_t cgroup_len;
+	char comm[TRACEE_COMM_MAX];
+	char exe[PATH_MAX];
+	char cgroup_text[FACTS_CGROUP_MAX]; /* call.cgroup points into it */
+};
+
+/* Starts afresh with what the notification itself says. */
+void facts_start(
+	struct facts *facts, const struct facts_source *source, const struct seccomp_notif *notif);
+
+/*
+ * Fetches one fact unless it is known. What it stores is true of the caller only if the call still
+ * waits afterwards. Returns 0, -EFAULT when the name cannot be read by the caller itself, -ESRCH
+ * when the caller is gone, or another -errno when it cannot be found out.
+ */
+int facts_fetch(struct facts *facts, enum fact fact);

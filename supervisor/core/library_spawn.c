@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* libfdwarden: starting a program under the filter. */
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/message.h"
+#include "fdwarden/fdwarden.h"
+#include "kernel/filter.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT int fdwarden_install_filter(void)
+{
+	struct filter_features features;
+	struct sock_fprog program;
+	int r = filter_build(&program);
+
+	if (r < 0)
+		return r;
+	r = filter_install(&program, &features);
+	filter_free(&program);
+	return r;
+}
+
+/* In the new process: hands the listener over, or the errno in its place. */
+static _Noreturn void spawn_child(char *const argv[], const struct sock_fprog *program, int socket)
+{
+	struct filter_features features;
+	int listener = filter_install(program, &features);
+	/* An errno of the kernel fits in the one byte that a message carries. */
+	int r = message_send_fd(socket, (char)(listener < 0 ? -listener : 0), listener);
+
+	if (listener < 0 || r < 0)
+		_exit(127);
+	fd_close(listener);
+	fd_close(socket);
+	execvp(argv[0], argv);
+	_exit(errno == ENOENT ? 127 : 126);
+}
+
+static int spawn_receive(int socket, pid_t pid)
+{
+	int listener = -1;
+	char word;
+	int r = message_receive_fd(socket, &word, &listener);
+
+	if (r == 0 && listener >= 0)
+		return listener;
+	if (r == 0)
+		r = word ? -(unsigned char)word : -ECONNRESET;
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		continue;
+	return r;
+}
+
+EXPORT int fdwarden_spawn(char *const argv[], pid_t *ret_pid)
+{
+	_cleanup_close_ int ours = -1;
+	_cleanup_close_ int theirs = -1;
+	struct sock_fprog program;
+	int ends[2];
+	pid_t pid;
+	int r = filter_build(&program);
+
+	if (r < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+		filter_free(&program);
+		return -errno;
+	}
+	ours = ends[0];
+	theirs = ends[1];
+	pid = fork();
+	if (pid == 0)
+		spawn_child(argv, &program, theirs);
+	r = pid < 0 ? -errno : 0;
+	filter_free(&program);
+	theirs = fd_close(theirs);
+	if (r == 0)
+		r = spawn_receive(ours, pid);
+	if (r >= 0)
+		*ret_pid = pid;
+	return r;
+}
