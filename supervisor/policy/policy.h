@@ -45,6 +45,10 @@ int policy_load_file(
 	const char *path, policy_diagnostic_fn *report, void *userdata, struct policy **ret_policy);
 #define POLICY_TEXT_MAX (8 * 1024 * 1024)
 
+/* The same from a descriptor (borrowed), read to its end; file is the name for diagnostics. */
+int policy_load_fd(int fd, const char *file, policy_diagnostic_fn *report, void *userdata,
+	struct policy **ret_policy);
+
 /* The policy built into the program: policies/default.yaml. Returns 0 or -ENOMEM. */
 int policy_load_default(struct policy **ret_policy);
 

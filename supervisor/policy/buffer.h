@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* An array that grows while a policy is loaded; addressed by index, as growing moves it. */
+
+#include <stddef.h>
+
+struct buffer {
+	void *data;
+	size_t size, capacity; /* bytes */
+};
+
+/* Appends bytes of zeroed room. Returns its place, valid until the next growth, or NULL when there
+ * is no memory. */
+void *buffer_grow(struct buffer *buffer, size_t bytes);
+
+/* Frees the content and leaves an empty buffer. */
+void buffer_done(struct buffer *buffer);
+
+/* Count of elements, and the element at an index, of a buffer that holds only that type. */
+#define buffer_count(buffer, type)     ((buffer)->size / sizeof(type))
+#define buffer_at(buffer, type, index) (&((type *)(buffer)->data)[index])
