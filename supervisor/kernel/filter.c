@@ -112,14 +112,26 @@ static int context_export(scmp_filter_ctx context, struct sock_fprog *ret_progra
 	return 0;
 }
 
+/* libseccomp asks the kernel as well, but says EINVAL whatever the answer. */
+static int notification_check(void)
+{
+	const uint32_t action = SECCOMP_RET_USER_NOTIF;
+
+	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) < 0 ? -errno : 0;
+}
+
 int filter_build(struct sock_fprog *ret_program)
 {
+	int r = notification_check();
+
+	if (r < 0)
+		return r;
+
 	cleanup(context_release) scmp_filter_ctx context = seccomp_init(SCMP_ACT_ALLOW);
 
 	if (!context)
 		return -ENOMEM;
-
-	int r = context_add_rules(context);
+	r = context_add_rules(context);
 
 	return r < 0 ? r : context_export(context, ret_program);
 }

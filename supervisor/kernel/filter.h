@@ -19,7 +19,9 @@ struct filter_features {
 
 /*
  * Builds the program. A system call made through an ABI that the filter does not know gets ENOSYS.
- * Stores it in *ret_program (owned by the caller, filter_free()). Returns 0 or -errno.
+ * Stores it in *ret_program (owned by the caller, filter_free()). Returns 0 or -errno: -ENOSYS
+ * without seccomp, -EOPNOTSUPP without user notification (before Linux 5.0), or what a sandbox
+ * around us answers to seccomp(2).
  */
 int filter_build(struct sock_fprog *ret_program);
 

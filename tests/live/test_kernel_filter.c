@@ -154,6 +154,27 @@ static void test_older_kernel(void **state)
 	assert_int_equal(older_run(OLDER_5_18, older_install), 0);
 }
 
+/* A sandbox that forbids seccomp(2) is named by its own errno. */
+static int sandboxed_build(void)
+{
+	scmp_filter_ctx sandbox = seccomp_init(SCMP_ACT_ALLOW);
+	struct sock_fprog program = {0};
+
+	live_check(sandbox != NULL);
+	live_check(older_refuse(sandbox, EPERM, SCMP_SYS(seccomp), 0, 0));
+	live_check(seccomp_load(sandbox) == 0);
+	seccomp_release(sandbox);
+	live_check(filter_build(&program) == -EPERM);
+	live_check(!program.filter);
+	return 0;
+}
+
+static void test_sandboxed(void **state)
+{
+	(void)state;
+	assert_int_equal(live_run_in(0, sandboxed_build), 0);
+}
+
 static int child_no_new_privs(void *argument)
 {
 	(void)argument;
@@ -330,6 +351,7 @@ int main(void)
 		cmocka_unit_test(test_unknown_abi),
 		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_older_kernel),
+		cmocka_unit_test(test_sandboxed),
 		cmocka_unit_test(test_privileged),
 		cmocka_unit_test(test_unprivileged),
 #ifdef __x86_64__
