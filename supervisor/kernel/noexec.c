@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,6 +75,24 @@ static struct answer sysctl_read(void)
 	return (struct answer){.scope = text[0] - '0'};
 }
 
+/*
+ * fork() for a library: without handlers that could wait for a lock another thread holds, without
+ * SIGCHLD, and not reaped by the program around us when it waits for any child (clone(2),
+ * __WCLONE). All arguments are 0, so that their order on this machine doesn't matter.
+ */
+static pid_t quiet_fork(void)
+{
+	return (pid_t)syscall(SYS_clone, 0L, 0L, 0L, 0L, 0L);
+}
+
+static int quiet_wait(pid_t pid)
+{
+	while (waitpid(pid, NULL, __WCLONE) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
 /* Makes the children of this process members of the namespace. */
 static int namespace_join(int pid_ns_fd)
 {
@@ -132,12 +151,12 @@ _Noreturn static void reader_main(int pid_ns_fd, int pipe_fd)
 	if (answer.error == 0) {
 		/* Only children become members. This one is reaped here, not by the tenant's init.
 		 */
-		pid_t pid = _Fork();
+		pid_t pid = quiet_fork();
 
 		if (pid == 0)
 			member_main(pipe_fd);
 		if (pid > 0)
-			_exit(waitpid(pid, NULL, 0) < 0);
+			_exit(quiet_wait(pid) < 0);
 		answer.error = -errno;
 	}
 	_exit(fd_write_all(pipe_fd, &answer, sizeof(answer)) < 0);
@@ -183,8 +202,7 @@ static struct answer namespace_read(int pid_ns_fd)
 	read_fd = fds[0];
 	write_fd = fds[1];
 
-	/* Not fork(), whose handlers could wait for a lock that another thread holds. */
-	pid_t pid = _Fork();
+	pid_t pid = quiet_fork();
 
 	if (pid < 0)
 		return (struct answer){.error = -errno};
@@ -194,11 +212,13 @@ static struct answer namespace_read(int pid_ns_fd)
 
 	struct answer answer = answer_wait(read_fd);
 
-	/* It has ended or has failed; until it is waited for, its id is nobody else's. */
+	/* It has ended, or somebody holds it up. Until it is waited for, its id is nobody else's.
+	 */
 	kill(pid, SIGKILL);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	return answer;
+
+	int r = quiet_wait(pid);
+
+	return r < 0 ? (struct answer){.error = r} : answer;
 }
 
 int noexec_table_read(struct noexec_table *table, int pid_ns_fd, ino_t ino, int *ret_scope)

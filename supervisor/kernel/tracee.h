@@ -5,10 +5,14 @@
  * Reads the task that waits in a system call: its memory and what /proc and a pidfd tell of it.
  *
  * Every function takes the thread id as the notification gave it; 0, for a task that is not visible
- * in our PID namespace, is -ESRCH everywhere. What it returns is true of that
- * task only if the call still waits afterwards (notify_valid(), or the answer itself succeeds):
- * until then the task cannot exec, exit or give its id away. Other threads of the same process can
- * still change memory, credentials stay the task's own.
+ * in our PID namespace, is -ESRCH everywhere. What it returns is true of that task only if the call
+ * still waits afterwards (notify_valid(), or the answer itself succeeds): until then the task cannot
+ * exec, exit or give its id away. Other threads of the same process can still change memory,
+ * credentials stay the task's own.
+ *
+ * Rights: a task with other ids, or with capabilities that we lack, can be read with CAP_SYS_PTRACE
+ * only (ptrace(2)); its PID namespace joined with CAP_SYS_ADMIN, its process killed with CAP_KILL,
+ * its descriptors counted with CAP_DAC_READ_SEARCH.
  */
 
 #include <stdbool.h>
@@ -46,8 +50,8 @@ struct tracee_ids {
  * Remembers pidfds of the tasks seen last, so that asking again about the same task costs one ioctl
  * (PIDFD_GET_INFO, Linux 6.13) instead of opening files in /proc, and what never changes in a
  * task's life (its PID namespace) is looked up once. A dead task's entry is noticed by that same
- * ioctl, whoever has its id now. Without pidfds of threads (Linux 6.9), or without descriptors left
- * to keep them in, nothing is remembered. Belongs to one thread.
+ * ioctl, whoever has its id now. Without pidfds of threads (Linux 6.9) nothing is remembered. Holds
+ * at most 64 descriptors, and at most an eighth of RLIMIT_NOFILE. Belongs to one thread.
  */
 struct tracee_cache;
 

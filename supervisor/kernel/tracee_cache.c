@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,9 +20,11 @@
 
 /*
  * Direct-mapped: threads of one program have ids next to each other, and a clash costs one lookup.
- * Each entry holds a descriptor, and an agent has a thousand sessions.
+ * Each entry holds a descriptor: an agent has a thousand sessions, and a supervisor with few to
+ * spare must never run out because of what it only remembers.
  */
-#define CACHE_SIZE 64
+#define CACHE_SIZE_MAX  64
+#define CACHE_FDS_SHARE 8 /* one in so many of RLIMIT_NOFILE */
 
 /*
  * What is known of one task. The pidfd names the task for good: ids get reused, the kernel's struct
@@ -38,7 +41,8 @@ struct tracee_entry {
 };
 
 struct tracee_cache {
-	struct tracee_entry entries[CACHE_SIZE];
+	struct tracee_entry entries[CACHE_SIZE_MAX];
+	unsigned size; /* of those, how many are used */
 	struct noexec_table noexec;
 	ino_t own_pid_ns_ino;
 	uint64_t call;     /* counts tracee_cache_begin(); 0: the caller doesn't say */
@@ -71,12 +75,24 @@ static int pid_ns_open(int pidfd, pid_t tid)
 	return fd;
 }
 
+static unsigned cache_size(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < 2 * CACHE_FDS_SHARE)
+		return 1;
+	if (limit.rlim_cur > CACHE_SIZE_MAX * CACHE_FDS_SHARE)
+		return CACHE_SIZE_MAX;
+	return (unsigned)(limit.rlim_cur / CACHE_FDS_SHARE);
+}
+
 static int cache_init(struct tracee_cache *cache)
 {
 	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	_cleanup_close_ int fd = pid_ns_open(pidfd, getpid());
 
-	for (size_t i = 0; i < CACHE_SIZE; i++)
+	cache->size = cache_size();
+	for (size_t i = 0; i < CACHE_SIZE_MAX; i++)
 		cache->entries[i] = (struct tracee_entry){.pidfd = -1};
 	noexec_table_init(&cache->noexec);
 	return fd < 0 ? fd : pid_ns_ino(fd, &cache->own_pid_ns_ino);
@@ -109,7 +125,7 @@ struct tracee_cache *tracee_cache_free(struct tracee_cache *cache)
 {
 	if (!cache)
 		return NULL;
-	for (size_t i = 0; i < CACHE_SIZE; i++)
+	for (size_t i = 0; i < CACHE_SIZE_MAX; i++)
 		entry_forget(&cache->entries[i]);
 	noexec_table_done(&cache->noexec);
 	free(cache);
@@ -137,7 +153,7 @@ void tracee_cache_begin(struct tracee_cache *cache)
 
 static struct tracee_entry *cache_slot(struct tracee_cache *cache, pid_t tid)
 {
-	return &cache->entries[(unsigned)tid % CACHE_SIZE];
+	return &cache->entries[(unsigned)tid % cache->size];
 }
 
 static int info_read(const struct tracee_entry *entry, struct tracee_ids *ret_ids)
@@ -187,7 +203,7 @@ int tracee_ids(struct tracee_cache *cache, pid_t tid, struct tracee_ids *ret_ids
 		cache->info_missing = true;
 	/*
 	 * Linux 6.13 and 6.14 say ESRCH of a living task too, when its parent is outside of our PID
-	 * namespace. And with no descriptor left there is still /proc, which needs only one.
+	 * namespace: only /proc can tell.
 	 */
 	return tracee_ids_from_proc(tid, ret_ids);
 }

@@ -263,7 +263,7 @@ static void test_noexec_clean(void **state)
 	}
 	inmate_end(&inmate);
 	tracee_cache_free(cache);
-	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG | __WALL), -1);
 	assert_int_equal(errno, ECHILD);
 
 	const int after = dup(0);
