@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/report.h"
@@ -18,10 +19,17 @@ static void print_diagnostic(const struct policy_diagnostic *diagnostic, void *u
 		fprintf(stderr, "  hint: %s\n", diagnostic->hint);
 }
 
+int report_load(
+	const char *path, policy_diagnostic_fn *report, void *userdata, struct policy **ret_policy)
+{
+	if (strcmp(path, "-") == 0)
+		return policy_load_fd(STDIN_FILENO, path, report, userdata, ret_policy);
+	return policy_load_file(path, report, userdata, ret_policy);
+}
+
 int report_load_policy(const char *path, struct policy **ret_policy)
 {
-	const char *file = strcmp(path, "-") == 0 ? "/dev/stdin" : path;
-	int r = policy_load_file(file, print_diagnostic, NULL, ret_policy);
+	int r = report_load(path, print_diagnostic, NULL, ret_policy);
 
 	if (r < 0 && r != -EINVAL)
 		cli_error("cannot load the policy %s: %s", path, strerror(-r));

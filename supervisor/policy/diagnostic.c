@@ -126,7 +126,7 @@ void diagnostics_done(struct diagnostics *diagnostics)
 
 struct quote quote_text(const char *text, size_t len)
 {
-	struct quote quote;
+	struct quote quote = {.text = ""};
 	size_t kept = len > QUOTE_MAX ? QUOTE_MAX : len;
 	size_t written = text_escape_terminal(text, kept, quote.text);
 

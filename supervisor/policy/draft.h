@@ -36,6 +36,9 @@ int draft_text(struct draft *draft, const char *text, size_t len, struct span *r
 
 void draft_done(struct draft *draft);
 
+/* policies/default.yaml; made by the build. */
+extern const char policy_default_text[];
+
 /* What parsing carries around. */
 struct parser {
 	const struct tree *tree;

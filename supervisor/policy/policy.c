@@ -3,15 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #include "base/fd.h"
 #include "policy/buffer.h"
 #include "policy/compile.h"
 #include "policy/draft.h"
-
-static const char default_text[] =
-#include "default_policy.inc"
-	;
 
 static int draft_load(
 	const char *text, size_t size, struct diagnostics *diagnostics, struct draft *draft)
@@ -113,8 +110,8 @@ int policy_load_file(
 
 int policy_load_default(struct policy **ret_policy)
 {
-	return policy_load(
-		default_text, sizeof(default_text) - 1, "default.yaml", NULL, NULL, ret_policy);
+	return policy_load(policy_default_text, strlen(policy_default_text), "default.yaml", NULL,
+		NULL, ret_policy);
 }
 
 struct policy *policy_ref(struct policy *policy)
