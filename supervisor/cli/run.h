@@ -49,7 +49,8 @@ struct run_signal {
 struct run_notice {
 	enum {
 		RUN_STARTED, /* value: the command's pid */
-		RUN_ENDED,   /* value: the exit status to end with */
+		RUN_LEFT,    /* value: the exit status to end with; other processes live on */
+		RUN_ENDED,   /* the same, and the supervisor ends as well */
 	} kind;
 	int value;
 };

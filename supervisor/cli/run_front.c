@@ -17,6 +17,7 @@ struct front {
 	pid_t command;    /* 0: not known yet */
 	int control;      /* to the supervisor; borrowed */
 	int status;       /* to end with; -1: not yet */
+	bool last;        /* the supervisor ends as well */
 };
 
 /*
@@ -55,6 +56,7 @@ static void front_read_notices(struct front *front)
 			front->command = notice.value;
 		else
 			front->status = notice.value;
+		front->last = notice.kind == RUN_ENDED;
 	}
 }
 
@@ -129,5 +131,8 @@ int run_front(pid_t supervisor, int control)
 		return EXIT_FDWARDEN_FAILED;
 	}
 	front_loop(&front, signal_fd);
+	/* Whoever inherits our children may be an init that never reaps. */
+	if (front.last && front.supervisor)
+		(void)waitid(P_PID, (id_t)front.supervisor, &(siginfo_t){0}, WEXITED);
 	return front.status;
 }

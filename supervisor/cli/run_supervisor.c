@@ -271,7 +271,7 @@ static void supervisor_loop(struct supervisor *supervisor)
 		if (supervisor->config->init)
 			return;
 		supervisor->deadline_ns = 0;
-		supervisor_tell(supervisor, RUN_ENDED, supervisor->status);
+		supervisor_tell(supervisor, RUN_LEFT, supervisor->status);
 		supervisor->front_gone = true;
 	}
 }

@@ -8,6 +8,7 @@
 void facts_start(
 	struct facts *facts, const struct facts_source *source, const struct seccomp_notif *notif)
 {
+	tracee_cache_begin(source->cache);
 	facts->call = (struct policy_call){
 		/* memfd_create(2) takes unsigned int: the kernel drops the register's upper half.
 		 */

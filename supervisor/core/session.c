@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -29,6 +30,8 @@ struct session {
 	struct facts_source source;
 	session_event_fn *on_event;
 	void *userdata;
+	uid_t own_uid; /* whose files are, when nobody else's: the thread's file system ids */
+	gid_t own_gid;
 	uint32_t last_tid;
 	bool poll_first;    /* this kernel's blocked receiver does not see the end */
 	struct facts facts; /* of the call in hand */
@@ -49,6 +52,8 @@ static int session_init(struct session *session, const struct session_config *co
 
 	if (r < 0)
 		return r;
+	session->own_uid = geteuid();
+	session->own_gid = getegid();
 	session->poll_first = !notify_receive_sees_end();
 	r = policy_scratch_new(config->policy, &session->scratch);
 	if (r < 0)
@@ -160,8 +165,8 @@ static int session_make_file(struct session *session, const struct decision *dec
 	if (facts_fetch(facts, FACT_IDS) < 0 ||
 		tracee_memfd_noexec(session->source.cache, facts->tid, &request.noexec_scope) < 0)
 		return -EPERM;
-	request.owner = facts->ids.fsuid;
-	request.group = facts->ids.fsgid;
+	request.owner = facts->ids.fsuid == session->own_uid ? (uid_t)-1 : facts->ids.fsuid;
+	request.group = facts->ids.fsgid == session->own_gid ? (gid_t)-1 : facts->ids.fsgid;
 	return memfile_create(&request);
 }
 

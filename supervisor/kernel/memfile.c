@@ -45,18 +45,6 @@ static int noexec_refuse(uint32_t flags)
 	return r == -EFAULT ? -EACCES : r;
 }
 
-/* A new file belongs to our own file system ids, which in this program are the effective ones. */
-static int file_set_owner(int fd, uid_t owner, gid_t group)
-{
-	if (owner == geteuid())
-		owner = (uid_t)-1;
-	if (group == getegid())
-		group = (gid_t)-1;
-	if (owner == (uid_t)-1 && group == (gid_t)-1)
-		return 0;
-	return fchown(fd, owner, group) < 0 ? -errno : 0;
-}
-
 int memfile_create(const struct memfile_request *request)
 {
 	const uint32_t flags = noexec_apply(request->flags, request->noexec_scope);
@@ -69,7 +57,8 @@ int memfile_create(const struct memfile_request *request)
 	if (fd < 0)
 		return fd;
 
-	int r = file_set_owner(fd, request->owner, request->group);
-
-	return r < 0 ? r : take_fd(&fd);
+	if ((request->owner != (uid_t)-1 || request->group != (gid_t)-1) &&
+		fchown(fd, request->owner, request->group) < 0)
+		return -errno;
+	return take_fd(&fd);
 }
