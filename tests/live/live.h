@@ -160,3 +160,14 @@ static inline int live_run_in(unsigned long namespaces, int (*run)(void))
 		_exit(run());
 	return live_wait(&child);
 }
+
+/* Whether tests may play with vm.memfd_noexec in namespaces below: it is there, and at its lowest.
+ */
+static inline bool live_noexec_is_free(void)
+{
+	char text[8];
+
+	return access("/proc/sys/vm/memfd_noexec", W_OK) == 0 &&
+	       fd_read_file_at(AT_FDCWD, "/proc/sys/vm/memfd_noexec", text, sizeof(text)) > 0 &&
+	       text[0] == '0';
+}

@@ -91,8 +91,8 @@ static void stale_wait(void)
 static void require_sysctl(void)
 {
 	live_require_root();
-	if (access("/proc/sys/vm/memfd_noexec", W_OK) < 0)
-		live_skip("no vm.memfd_noexec");
+	if (!live_noexec_is_free())
+		live_skip("no vm.memfd_noexec, or not 0");
 }
 
 static void test_noexec_own(void **state)
