@@ -178,6 +178,28 @@ static void test_noexec_apart(void **state)
 	tracee_cache_free(cache);
 }
 
+/* More namespaces than are remembered at once. */
+static void test_noexec_many(void **state)
+{
+	struct tracee_cache *cache = cache_new();
+	struct inmate inmates[12];
+
+	(void)state;
+	require_sysctl();
+	for (size_t i = 0; i < ARRAY_SIZE(inmates); i++) {
+		inmate_start(&inmates[i], CLONE_NEWPID);
+		inmate_tell(&inmates[i], (char)('0' + i % 3));
+	}
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(inmates); i++) {
+		const size_t k = i % ARRAY_SIZE(inmates);
+
+		assert_noexec(cache, inmates[k].pid, (int)(k % 3));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(inmates); i++)
+		inmate_end(&inmates[i]);
+	tracee_cache_free(cache);
+}
+
 /* Owner of the other user namespace, and nothing more: an ordinary user under `unshare -Urp`. */
 static int user_main(void)
 {
@@ -279,6 +301,7 @@ static int run_all(void)
 		cmocka_unit_test(test_noexec_nested),
 		cmocka_unit_test(test_noexec_user_namespace),
 		cmocka_unit_test(test_noexec_apart),
+		cmocka_unit_test(test_noexec_many),
 		cmocka_unit_test(test_noexec_unprivileged),
 		cmocka_unit_test(test_noexec_no_right),
 		cmocka_unit_test(test_noexec_clean),
