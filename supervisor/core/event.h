@@ -24,9 +24,10 @@ struct event {
 	int error; /* the errno the caller got, positive; 0: success, or left to the kernel */
 	int fd;    /* the caller's new descriptor, or -1 */
 	const char *reason; /* a string literal */
-	bool name_known;    /* false: the caller's memory could not be read */
-	struct tracee_name name;
 	char comm[TRACEE_COMM_MAX];
+	/* All above is copied as it stands; of what follows only the bytes in use (core/ring.c). */
+	bool name_known; /* false: the caller's memory could not be read */
+	struct tracee_name name;
 	char rule[POLICY_RULE_NAME_MAX];
 	char tenant[EVENT_TENANT_MAX];
 };
