@@ -19,4 +19,10 @@ void buffer_done(struct buffer *buffer);
 
 /* Count of elements, and the element at an index, of a buffer that holds only that type. */
 #define buffer_count(buffer, type)     ((buffer)->size / sizeof(type))
-#define buffer_at(buffer, type, index) (&((type *)(buffer)->data)[index])
+#define buffer_at(buffer, type, index) ((type *)buffer_offset(buffer, (index) * sizeof(type)))
+
+/* A buffer that nothing was added to has no data, and C knows no offset into that, not even 0. */
+static inline void *buffer_offset(const struct buffer *buffer, size_t offset)
+{
+	return buffer->data ? (char *)buffer->data + offset : NULL;
+}

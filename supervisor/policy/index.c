@@ -26,7 +26,9 @@ struct builder {
 
 static const char *key_text(const struct builder *builder, struct span key)
 {
-	return (const char *)builder->draft->text.data + key.first;
+	const char *text = builder->draft->text.data; /* NULL when no pattern is good */
+
+	return text ? text + key.first : "";
 }
 
 static struct rule *rule_at(const struct builder *builder, uint32_t rule)

@@ -275,16 +275,39 @@ static int read_event(struct reader *reader, const yaml_event_t *event)
 	return 0;
 }
 
+/*
+ * Bytes of the line break that text begins with, or 0. YAML 1.1 has LF, CR, CR LF, NEL (U+0085), LS
+ * and PS (U+2028, U+2029), and libyaml counts lines by them.
+ */
+static size_t break_length(const char *text, size_t size)
+{
+	static const char *const breaks[] = {
+		"\r\n", "\n", "\r", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+
+	if ((unsigned char)*text >= ' ' && (unsigned char)*text < 0x80) /* most of a text */
+		return 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(breaks); i++) {
+		size_t len = strlen(breaks[i]);
+
+		if (size >= len && memcmp(text, breaks[i], len) == 0)
+			return len;
+	}
+	return 0;
+}
+
 /* The place of a byte offset, for mistakes that libyaml finds before it counts lines. */
 static struct mark mark_at(const char *text, size_t offset)
 {
 	struct mark mark = {1, 1};
 
-	for (size_t i = 0; i < offset; i++) {
-		if (text[i] == '\n')
+	for (size_t i = 0; i < offset;) {
+		size_t len = break_length(text + i, offset - i);
+
+		if (len > 0)
 			mark = (struct mark){mark.line + 1, 1};
 		else if (((unsigned char)text[i] & 0xc0) != 0x80)
 			mark.column++;
+		i += len > 0 ? len : 1;
 	}
 	return mark;
 }
@@ -293,8 +316,11 @@ static int report_syntax(
 	struct diagnostics *diagnostics, const yaml_parser_t *parser, const char *text, size_t size)
 {
 	const char *problem = parser->problem ? parser->problem : "cannot be read as YAML";
-	struct mark mark = mark_from(parser->problem_mark);
+	struct mark mark = mark_from(parser->problem_mark), end = mark_at(text, size);
 
+	/* libyaml ends the last line itself, and then speaks of the one below it. */
+	if (mark.line > end.line)
+		mark = end;
 	if (parser->error == YAML_MEMORY_ERROR)
 		return -ENOMEM;
 	if (parser->error == YAML_READER_ERROR)
