@@ -15,8 +15,8 @@ struct memfile_request {
 	uint32_t flags;
 	int noexec_scope; /* the caller's vm.memfd_noexec as tracee_memfd_noexec() gives it, -1: as
 			     ours */
-	uid_t owner;      /* the caller's fsuid and fsgid, in the supervisor's user namespace; -1: */
-	gid_t group;      /* the same as ours. CAP_CHOWN is needed where they are not */
+	uid_t owner; /* the caller's fsuid and fsgid, in the supervisor's user namespace; -1: */
+	gid_t group; /* the same as ours. CAP_CHOWN is needed where they are not */
 };
 
 /*

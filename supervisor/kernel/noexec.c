@@ -218,7 +218,9 @@ static struct answer namespace_read(int pid_ns_fd)
 
 	int r = quiet_wait(pid);
 
-	return r < 0 ? (struct answer){.error = r} : answer;
+	if (r < 0)
+		return (struct answer){.error = r};
+	return answer;
 }
 
 int noexec_table_read(struct noexec_table *table, int pid_ns_fd, ino_t ino, int *ret_scope)

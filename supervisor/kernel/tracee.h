@@ -6,8 +6,8 @@
  *
  * Every function takes the thread id as the notification gave it; 0, for a task that is not visible
  * in our PID namespace, is -ESRCH everywhere. What it returns is true of that task only if the call
- * still waits afterwards (notify_valid(), or the answer itself succeeds): until then the task cannot
- * exec, exit or give its id away. Other threads of the same process can still change memory,
+ * still waits afterwards (notify_valid(), or the answer itself succeeds): until then the task
+ * cannot exec, exit or give its id away. Other threads of the same process can still change memory,
  * credentials stay the task's own.
  *
  * Rights: a task with other ids, or with capabilities that we lack, can be read with CAP_SYS_PTRACE
