@@ -63,8 +63,9 @@ struct cgroup_group;
  *
  * On v2 a group with processes in it cannot be divided. If the calling process, which must have one
  * thread, is alone in its group, it moves into a second new group beside the one that it makes, and
- * cgroup_group_remove() moves it back; otherwise the new group is made beside the caller's own,
- * unless that one has a limit which the command would so get away from. Call it before any fork.
+ * cgroup_group_remove() moves it and its children back; otherwise the new group is made beside the
+ * caller's own, unless that one has a limit which the command would so get away from. Call it
+ * before any fork.
  *
  * Returns 0 or -errno: -EACCES or -EPERM without the right to, -EROFS where the cgroup file system
  * is read-only, -EBUSY where v2 leaves no place for it, -ENODEV without a memory controller.

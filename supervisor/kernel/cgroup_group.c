@@ -135,13 +135,25 @@ static int group_step_aside(struct cgroup_group *group)
 	return r;
 }
 
+/* Moves all processes of the group aside back: the one that stepped aside, and its children. */
+static void group_move_back(const struct cgroup_group *group)
+{
+	char path[GROUP_NAME_MAX + 64], text[1024], *saved;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group->aside);
+	if (fd_read_file_at(group->parent_fd, path, text, sizeof(text)) < 0)
+		return;
+	for (char *pid = strtok_r(text, "\n", &saved); pid; pid = strtok_r(NULL, "\n", &saved))
+		(void)value_write(group->parent_fd, "cgroup.procs", pid);
+}
+
 /* Takes back what group_step_aside() did. What does not work stays: it harms nobody. */
 static void group_step_back(struct cgroup_group *group)
 {
 	if (group->aside[0] == '\0')
 		return;
 	if (value_write(group->parent_fd, "cgroup.subtree_control", "-memory") == 0)
-		(void)value_write(group->parent_fd, "cgroup.procs", "0");
+		group_move_back(group);
 	(void)unlinkat(group->parent_fd, group->aside, AT_REMOVEDIR);
 	group->aside[0] = '\0';
 }

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <grp.h>
 #include <sys/mman.h>
 
 #include "live_cgroup.h"
@@ -20,7 +21,7 @@ static void own_path(char path[static PATH_MAX])
 }
 
 /* Enters the group and uses more than it may. */
-static int exceed_limit(const struct cgroup_group *group)
+static int exceed_limit(struct cgroup_group *group)
 {
 	char path[PATH_MAX];
 
@@ -37,7 +38,7 @@ static int exceed_limit(const struct cgroup_group *group)
 }
 
 /* Makes empty groups inside, leaves a process there that ends a little later, and goes. */
-static int leave_things_behind(const struct cgroup_group *group)
+static int leave_things_behind(struct cgroup_group *group)
 {
 	char path[PATH_MAX], name[PATH_MAX + 16];
 	const char *below;
@@ -52,17 +53,24 @@ static int leave_things_behind(const struct cgroup_group *group)
 	snprintf(name, sizeof(name), ".%s/x/y/cgroup.procs", below);
 
 	pid_t pid = fork();
+	char text[16];
 
 	live_check(pid >= 0);
 	if (pid == 0) {
-		live_check(write_at(name, "0") == 0);
 		usleep(100000);
 		_exit(0);
 	}
+	snprintf(text, sizeof(text), "%d", pid);
+	live_check(write_at(name, text) == 0);
 	return 0;
 }
 
-static int run_in(const struct cgroup_group *group, int (*run)(const struct cgroup_group *))
+static int remove_group(struct cgroup_group *group)
+{
+	return cgroup_group_remove(group) ? 1 : 0;
+}
+
+static int run_in(struct cgroup_group *group, int (*run)(struct cgroup_group *))
 {
 	int status;
 	pid_t pid = fork();
@@ -83,14 +91,17 @@ static unsigned count_groups(const char *name)
 	return (unsigned)st.st_nlink - 2;
 }
 
+/* argument: NULL to stay root, else the ordinary user to become. */
 static int run_limited(void *argument)
 {
 	struct cgroup_group *group;
 	const char *hint = NULL;
 	char before[PATH_MAX], after[PATH_MAX];
+	const uid_t *user = argument;
 
-	(void)argument;
 	live_check(group_join("a") == 0);
+	if (user)
+		live_check(setgroups(0, NULL) == 0 && setgid(*user) == 0 && setuid(*user) == 0);
 	own_path(before);
 	live_check(cgroup_group_new(32 * MIB, &group, &hint) == 0);
 	live_check(count_groups("a") == (mount_found.v2 ? 2 : 1));
@@ -101,10 +112,12 @@ static int run_limited(void *argument)
 	own_path(after);
 	live_check(strcmp(before, after) == 0);
 
-	/* And again, as nothing may be left that is in the way. */
+	/* And again, as nothing may be left in the way; removed by a child this time. */
 	live_check(cgroup_group_new(32 * MIB, &group, &hint) == 0);
-	live_check(cgroup_group_remove(group) == NULL);
+	live_check(run_in(group, remove_group) == 0);
 	live_check(count_groups("a") == 0);
+	own_path(after);
+	live_check(strcmp(before, after) == 0);
 	return 0;
 }
 
@@ -114,6 +127,22 @@ static void a_command_runs_under_a_limit(void **state)
 	assert_null(cgroup_group_remove(NULL));
 	assert_int_equal(group_add("a", CGROUP_UNLIMITED), 0);
 	in_child(run_limited, NULL);
+	assert_int_equal(group_drop("a"), 0);
+}
+
+/* As systemd does for Delegate=yes, and cgcreate -a -t on v1. */
+static void an_ordinary_user_needs_delegation(void **state)
+{
+	static const char *const files[] = {
+		NULL, "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"};
+	uid_t user = 65534;
+
+	(void)state;
+	assert_int_equal(group_add("a", CGROUP_UNLIMITED), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		if (fchownat(mount_found.dir_fd, at("a", files[i]), user, user, 0) < 0)
+			assert_true(errno == ENOENT && !mount_found.v2);
+	in_child(run_limited, &user);
 	assert_int_equal(group_drop("a"), 0);
 }
 
@@ -172,6 +201,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_command_runs_under_a_limit),
+		cmocka_unit_test(an_ordinary_user_needs_delegation),
 		cmocka_unit_test(a_shared_group_is_left_alone),
 	};
 
