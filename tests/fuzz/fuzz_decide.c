@@ -2,7 +2,9 @@
 
 /*
  * A random policy and random calls: the engine's decision equals that of the model (model.h), it
- * asks for no fact that it was given, and only for one that the first open rule looks at.
+ * asks for no fact that it was given, and only for one that the first open rule looks at. Where it
+ * lets a rule pass without advisory, no call can be allowed under one name and belong to that rule
+ * under another.
  */
 
 #include <errno.h>
@@ -28,7 +30,9 @@ struct run {
 	struct model model;
 	struct full_call calls[CALLS_MAX];
 	size_t call_count;
-	unsigned claims; /* a bit for each rule of which the engine says that it can never decide */
+	unsigned
+		claims; /* a bit for each rule of which the engine says that it can never decide, */
+	unsigned races; /* or that it needs to be advisory */
 };
 
 #define FACTS_ALL (FACT_NAME | FACT_IDS | FACT_COMM | FACT_EXE | FACT_CGROUP)
@@ -112,32 +116,76 @@ static void check_call(const struct run *run, const struct policy *policy,
 	check_equal(&got, &expected);
 }
 
+/* None of the calls may be decided by a rule of which the engine says that none can. */
+static void check_dead(const struct run *run, size_t number)
+{
+	for (size_t i = 0; i < run->call_count; i++) {
+		struct decision decision;
+
+		model_decide(&run->model, &run->calls[i].call, &decision);
+		fuzz_assert(strcmp(decision.rule, run->model.rules[number].name) != 0);
+	}
+}
+
 /*
- * The engine refuses rules that can never decide. The model has no proofs, but it has calls: none
- * of them may be decided by a rule of which the engine says so.
+ * The policies here have two kinds of mistakes: rules that can never decide, and names with allow.
+ * The model has no proofs for or against them, but it has calls.
  */
 static void note_claim(const struct policy_diagnostic *diagnostic, void *userdata)
 {
 	struct run *run = userdata;
 	size_t number = diagnostic->line - MODEL_HEAD_LINES - 1;
+	const struct model_rule *rule = &run->model.rules[number];
 
-	if (diagnostic->line <= MODEL_HEAD_LINES || number >= run->model.rule_count ||
-		run->model.rules[number].dropped) {
+	if (getenv("FUZZ_SHOW"))
 		fprintf(stderr, "%u:%u: %s\n", diagnostic->line, diagnostic->column,
 			diagnostic->message);
-		fuzz_assert(!"a claim about a rule");
+	fuzz_assert(diagnostic->line > MODEL_HEAD_LINES && number < run->model.rule_count);
+	fuzz_assert(!rule->dropped);
+	if (strstr(diagnostic->message, "the name")) {
+		fuzz_assert(rule->careless && !rule->advisory);
+		fuzz_assert(model_may_race(&run->model, number));
+		run->races |= 1U << number;
+	} else {
+		check_dead(run, number);
+		run->claims |= 1U << number;
 	}
-	for (size_t i = 0; i < run->call_count; i++) {
-		struct decision decision;
+}
 
-		model_decide(&run->model, &run->calls[i].call, &decision);
-		if (strcmp(decision.rule, run->model.rules[number].name) != 0)
-			continue;
-		fprintf(stderr, "%u:%u: %s\n", diagnostic->line, diagnostic->column,
-			diagnostic->message);
-		fuzz_assert(!"a true claim");
+/* The number of the rule that decides; that of the default is behind the last one's. */
+static size_t decision_place(const struct model *model, const struct decision *decision)
+{
+	for (size_t i = 0; i < model->rule_count; i++) {
+		if (strcmp(model->rules[i].name, decision->rule) == 0)
+			return i;
 	}
-	run->claims |= 1U << number;
+	return model->rule_count;
+}
+
+/* Whether the engine let the rule pass although something allows later. */
+static bool is_trusted(const struct model *model, size_t number)
+{
+	const struct model_rule *rule = &model->rules[number];
+
+	return number < model->rule_count && rule->careless && !rule->advisory &&
+	       model_may_race(model, number);
+}
+
+/* The caller of call swaps its name for that of other, after it was allowed. */
+static void check_swap(
+	const struct model *model, const struct full_call *call, const struct full_call *other)
+{
+	struct policy_call swapped = call->call;
+	struct decision before, after;
+	size_t allowed;
+
+	swapped.name = other->call.name;
+	swapped.name_len = other->call.name_len;
+	model_decide(model, &call->call, &before);
+	model_decide(model, &swapped, &after);
+	allowed = decision_place(model, &before);
+	if (before.verdict == VERDICT_ALLOW && decision_place(model, &after) < allowed)
+		fuzz_assert(!is_trusted(model, decision_place(model, &after)));
 }
 
 static struct policy *load(struct run *run)
@@ -153,12 +201,14 @@ static struct policy *load(struct run *run)
 	fclose(out);
 	if (getenv("FUZZ_SHOW"))
 		fwrite(text, 1, size, stderr);
-	run->claims = 0;
+	run->claims = run->races = 0;
 	r = policy_load(text, size, "fuzz.yaml", note_claim, run, &policy);
-	fuzz_assert(r == 0 || (r == -EINVAL && run->claims));
+	fuzz_assert(r == 0 || (r == -EINVAL && (run->claims | run->races)));
 	for (size_t i = 0; i < run->model.rule_count; i++) {
 		if (run->claims & 1U << i)
 			run->model.rules[i].dropped = true;
+		if (run->races & 1U << i)
+			run->model.rules[i].advisory = true;
 	}
 	return policy;
 }
@@ -177,12 +227,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	policy = load(&run);
 	for (size_t tries = 0; !policy; tries++) {
-		fuzz_assert(tries < MODEL_RULES_MAX);
+		fuzz_assert(tries < 2 * MODEL_RULES_MAX);
 		policy = load(&run);
 	}
 	fuzz_assert(policy_scratch_new(policy, &scratch) == 0);
 	for (size_t i = 0; i < run.call_count; i++)
 		check_call(&run, policy, scratch, &run.calls[i]);
+	for (size_t i = 0; i < run.call_count * run.call_count; i++)
+		check_swap(
+			&run.model, &run.calls[i / run.call_count], &run.calls[i % run.call_count]);
 	policy_scratch_free(scratch);
 	policy_unref(policy);
 	return 0;

@@ -68,7 +68,9 @@ struct id_list {
 };
 
 struct model_rule {
-	bool dropped; /* the engine says that it can never decide */
+	bool dropped;  /* the engine says that it can never decide */
+	bool careless; /* leaves advisory out, needed or not */
+	bool advisory; /* the engine asked for it */
 	char name[8];
 	struct pattern_list name_patterns, comm, exe, cgroup;
 	struct flag_list any, all, none;
@@ -100,6 +102,12 @@ size_t model_make_string(struct input *input, char out[static MODEL_STRING_MAX])
 
 /* The flags of a call. */
 uint32_t model_make_flags(struct input *input);
+
+/*
+ * Whether the rule looks at the name and something allows, there or further on: the kernel may then
+ * read another name. The engine may know better, when no call can come to both.
+ */
+bool model_may_race(const struct model *model, size_t number);
 
 /* Lines of text ahead of the first rule; each rule takes one. */
 #define MODEL_HEAD_LINES 3

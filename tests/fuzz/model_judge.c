@@ -160,3 +160,16 @@ unsigned model_decide(
 	*ret_decision = model->fallback;
 	return 0;
 }
+
+bool model_may_race(const struct model *model, size_t number)
+{
+	bool allowed = model->fallback.verdict == VERDICT_ALLOW;
+
+	if (!model->rules[number].name_patterns.present)
+		return false;
+	for (size_t i = number; i < model->rule_count; i++) {
+		if (!model->rules[i].dropped && model->rules[i].decision.verdict == VERDICT_ALLOW)
+			allowed = true;
+	}
+	return allowed;
+}

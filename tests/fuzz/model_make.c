@@ -153,11 +153,10 @@ static void decision_make(struct decision *decision, bool may_kill, struct input
 		decision->error = errors[input_take(input, ARRAY_SIZE(errors))];
 }
 
-static void rule_make(struct model_rule *rule, size_t number, struct input *input)
+static void conditions_make(struct model_rule *rule, struct input *input)
 {
 	unsigned asks = input_take(input, 64);
 
-	snprintf(rule->name, sizeof(rule->name), "r%zu", number);
 	if (asks & 1)
 		patterns_make(&rule->name_patterns, input);
 	if ((asks & 6) == 6)
@@ -171,6 +170,28 @@ static void rule_make(struct model_rule *rule, size_t number, struct input *inpu
 	flags_make(&rule->any, input);
 	flags_make(&rule->all, input);
 	flags_make(&rule->none, input);
+}
+
+/* The conditions of an earlier rule with other names: near to what makes one of them unreachable.
+ */
+static void conditions_vary(
+	struct model_rule *rule, const struct model_rule *earlier, struct input *input)
+{
+	*rule = *earlier;
+	rule->decision = (struct decision){0};
+	rule->name_patterns = (struct pattern_list){0};
+	patterns_make(&rule->name_patterns, input);
+}
+
+static void rule_make(struct model *model, size_t number, struct input *input)
+{
+	struct model_rule *rule = &model->rules[number];
+
+	if (number > 0 && input_take(input, 4) == 3)
+		conditions_vary(rule, &model->rules[input_take(input, (unsigned)number)], input);
+	else
+		conditions_make(rule, input);
+	snprintf(rule->name, sizeof(rule->name), "r%zu", number);
 	decision_make(&rule->decision, true, input);
 	rule->decision.rule = rule->name;
 	if (rule->decision.verdict == VERDICT_EMULATE) {
@@ -181,9 +202,14 @@ static void rule_make(struct model_rule *rule, size_t number, struct input *inpu
 
 void model_make(struct model *model, struct input *input)
 {
+	unsigned careless;
+
 	*model = (struct model){.rule_count = input_take(input, MODEL_RULES_MAX + 1)};
 	decision_make(&model->fallback, false, input);
 	model->fallback.rule = "default";
 	for (size_t i = 0; i < model->rule_count; i++)
-		rule_make(&model->rules[i], i, input);
+		rule_make(model, i, input);
+	careless = input_take(input, 1 << MODEL_RULES_MAX);
+	for (size_t i = 0; i < model->rule_count; i++)
+		model->rules[i].careless = careless >> i & 1;
 }

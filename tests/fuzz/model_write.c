@@ -151,21 +151,6 @@ static const char *error_name(const struct decision *decision)
 	return decision->verdict == VERDICT_DENY ? strerrorname_np(decision->error) : NULL;
 }
 
-/* A caller could show a rule that looks at the name one name and let the kernel see another. */
-static bool needs_advisory(const struct model *model, size_t number)
-{
-	const struct model_rule *rule = &model->rules[number];
-	bool allowed = model->fallback.verdict == VERDICT_ALLOW;
-
-	if (!rule->name_patterns.present)
-		return false;
-	for (size_t i = number; i < model->rule_count; i++) {
-		if (!model->rules[i].dropped && model->rules[i].decision.verdict == VERDICT_ALLOW)
-			allowed = true;
-	}
-	return allowed;
-}
-
 static void bits_write(const char *key, uint32_t bits, FILE *out)
 {
 	if (bits)
@@ -188,7 +173,7 @@ static void rule_write(const struct model *model, size_t number, FILE *out)
 		fputs(", rename: ", out);
 		quoted_write(decision->rename, out);
 	}
-	if (needs_advisory(model, number))
+	if (rule->advisory || (!rule->careless && model_may_race(model, number)))
 		fputs(", advisory: true", out);
 	fputs("}\n", out);
 }
