@@ -75,6 +75,10 @@ struct audit {
 	enum audit_format format;
 	char hostname[HOST_NAME_MAX + 1];
 	pthread_t thread;
+	/* pthread_clockjoin_np(3) would do, but no sanitizer knows it. */
+	pthread_mutex_t end_lock;
+	pthread_cond_t end;
+	bool ended;
 	atomic_int refs; /* the owner's and the writer's */
 	struct ring ring;
 	_Atomic uint64_t lost; /* the ring was full: neither written nor counted in the summary */
@@ -103,6 +107,8 @@ static void audit_unref(struct audit *audit)
 	fd_close(audit->wake);
 	ring_done(&audit->ring);
 	summary_free(audit->summary);
+	pthread_cond_destroy(&audit->end);
+	pthread_mutex_destroy(&audit->end_lock);
 	free(audit);
 }
 
@@ -383,6 +389,10 @@ static void *writer_main(void *userdata)
 		tired = audit->counted != before;
 		take_rest(audit, tired ? REST_NAP : REST_SLEEP, flow);
 	}
+	pthread_mutex_lock(&audit->end_lock);
+	audit->ended = true;
+	pthread_cond_signal(&audit->end);
+	pthread_mutex_unlock(&audit->end_lock);
 	audit_unref(audit);
 	return NULL;
 }
@@ -426,6 +436,18 @@ static int audit_open(struct audit *audit, const struct audit_config *config)
 	return start_writer(audit);
 }
 
+/* None of these can fail with the attributes given (glibc, musl). */
+static void init_end(struct audit *audit)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&audit->end, &attr);
+	pthread_condattr_destroy(&attr);
+	pthread_mutex_init(&audit->end_lock, NULL);
+}
+
 int audit_new(const struct audit_config *config, struct audit **ret_audit)
 {
 	struct audit *audit = aligned_alloc(_Alignof(struct audit), sizeof(*audit));
@@ -436,6 +458,7 @@ int audit_new(const struct audit_config *config, struct audit **ret_audit)
 	memset(audit, 0, sizeof(*audit));
 	audit->fd = audit->wake = -1;
 	audit->format = config->format;
+	init_end(audit);
 	atomic_store(&audit->refs, 2);
 	r = audit_open(audit, config);
 	if (r < 0) {
@@ -456,8 +479,17 @@ static bool join_writer(struct audit *audit, unsigned timeout_ms)
 		.tv_sec = (time_t)(end / NSEC_PER_SEC),
 		.tv_nsec = (long)(end % NSEC_PER_SEC),
 	};
+	bool ended;
+	int r = 0;
 
-	return pthread_clockjoin_np(audit->thread, NULL, CLOCK_MONOTONIC, &deadline) == 0;
+	pthread_mutex_lock(&audit->end_lock);
+	while (r == 0 && !audit->ended)
+		r = pthread_cond_timedwait(&audit->end, &audit->end_lock, &deadline);
+	ended = audit->ended;
+	pthread_mutex_unlock(&audit->end_lock);
+	if (ended)
+		pthread_join(audit->thread, NULL);
+	return ended;
 }
 
 /*
