@@ -35,7 +35,8 @@ int main(int argc, char **argv)
 		return 2;
 	listener = fdwarden_spawn(argv + 2, &pid);
 	if (listener < 0 || fdwarden_new(on_event, NULL, &fdwarden) < 0 ||
-		fdwarden_add_listener(fdwarden, listener, policy, "example") < 0) {
+		fdwarden_add_listener(
+			fdwarden, listener, policy, "example", FDWARDEN_WAIT_KILLABLE) < 0) {
 		fprintf(stderr, "cannot supervise %s\n", argv[2]);
 		return 1;
 	}

@@ -100,14 +100,26 @@ int fdwarden_new(fdwarden_event_fn *on_event, void *userdata, struct fdwarden **
 /** Gives up all listeners: calls that wait, and all later ones, fail with ENOSYS. Takes NULL. */
 void fdwarden_free(struct fdwarden *fdwarden);
 
+/** How a listener's filter was loaded: fdwarden_add_listener(). */
+enum fdwarden_listener_flags {
+	/**
+	 * With SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (Linux 5.19), as fdwarden_spawn() and
+	 * fdwarden_install_filter() do where the kernel has it. A file is then injected in a way
+	 * that leaves the caller with its file or ENOSYS even if this process is killed or stopped
+	 * meanwhile.
+	 */
+	FDWARDEN_WAIT_KILLABLE = 1 << 0
+};
+
 /**
  * Adds a listener, which is the supervisor's from here on, even when this fails. Takes a reference
- * to the policy. tenant (63 bytes are kept) names the listener in events. The callers' memory is
- * read, so this process needs to be their ancestor with the same ids, or CAP_SYS_PTRACE. -ENOMEM;
- * -EOPNOTSUPP: the kernel's notifications are not the ones known here; other errno of the kernel.
+ * to the policy. tenant (63 bytes are kept) names the listener in events. flags: of enum
+ * fdwarden_listener_flags. The callers' memory is read, so this process needs to be their ancestor
+ * with the same ids, or CAP_SYS_PTRACE. -EINVAL: unknown flags. -ENOMEM. -EOPNOTSUPP: the kernel's
+ * notifications are not the ones known here. Other errno of the kernel.
  */
 int fdwarden_add_listener(struct fdwarden *fdwarden, int listener, struct fdwarden_policy *policy,
-	const char *tenant);
+	const char *tenant, unsigned flags);
 
 /** A descriptor to poll for POLLIN (poll(2), epoll(7)); borrowed, the same for the supervisor's
  * life. */

@@ -70,8 +70,9 @@ int run_supervise(const struct run_config *config, int control);
 _Noreturn void run_command(const struct run_config *config, int handshake);
 
 /* The words of the handshake (base/message.h). */
-#define RUN_LISTENER 'L'
-#define RUN_READY    'R'
+#define RUN_LISTENER          'l'
+#define RUN_LISTENER_KILLABLE 'k' /* of a filter with WAIT_KILLABLE_RECV */
+#define RUN_READY             'r'
 
 /* Sends the command a signal as the front got it. pid must be our own child, not reaped yet. */
 void run_forward(pid_t pid, const struct run_signal *signal);

@@ -53,7 +53,8 @@ void run_command(const struct run_config *config, int handshake)
 
 	/* Without a supervisor there is nothing to say: it has told what was wrong, or was killed.
 	 */
-	r = message_send_fd(handshake, RUN_LISTENER, listener);
+	r = message_send_fd(
+		handshake, features.wait_killable ? RUN_LISTENER_KILLABLE : RUN_LISTENER, listener);
 	listener = fd_close(listener);
 	if (r < 0 || message_receive_fd(handshake, &word, &unused) < 0 || word != RUN_READY)
 		_exit(EXIT_FDWARDEN_FAILED);

@@ -39,7 +39,8 @@ struct supervisor {
 	struct audit *audit;
 	struct session *session;
 	pthread_t thread; /* runs the session */
-	bool stopped;     /* the command is */
+	bool wait_killable;
+	bool stopped; /* the command is */
 	bool listener_ended;
 	bool front_gone;
 	int status;           /* of the command; -1: it lives */
@@ -139,6 +140,7 @@ static int start_session(struct supervisor *supervisor, int listener)
 		.tenant = supervisor->config->tenant,
 		.policy = supervisor->config->policy,
 		.mode = supervisor->config->mode,
+		.wait_killable = supervisor->wait_killable,
 		.on_event = supervisor->audit ? on_event : NULL,
 		.userdata = supervisor->audit,
 	};
@@ -157,8 +159,9 @@ static int supervisor_start(struct supervisor *supervisor, int handshake)
 	char word;
 	int r = message_receive_fd(handshake, &word, &listener);
 
-	if (r < 0 || word != RUN_LISTENER)
+	if (r < 0 || listener < 0)
 		return -ECONNRESET;
+	supervisor->wait_killable = word == RUN_LISTENER_KILLABLE;
 	raise_descriptor_limit();
 	r = leave_process_group(supervisor->config->init);
 	/* Capabilities are each thread's own: before there is a second one. */
@@ -276,11 +279,26 @@ static void supervisor_loop(struct supervisor *supervisor)
 	}
 }
 
+/*
+ * Not where calls may still come (the init of a container leaves): there the thread ends with us.
+ * And not for ever: before Linux 6.11 a caller that dies at the wrong moment leaves it in its
+ * receive.
+ */
+static bool join_session(const struct supervisor *supervisor)
+{
+	struct timespec until;
+
+	if (!supervisor->listener_ended)
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec++;
+	return pthread_clockjoin_np(supervisor->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+}
+
 /* The last answers are given; says the last words. */
 static void supervisor_finish(struct supervisor *supervisor)
 {
-	/* Where calls may still come (the init of a container leaves) the thread ends with us. */
-	if (supervisor->listener_ended && pthread_join(supervisor->thread, NULL) == 0)
+	if (join_session(supervisor))
 		supervisor->session = session_free(supervisor->session);
 	if (supervisor->audit) {
 		audit_finish(supervisor->audit, FLUSH_MS);

@@ -181,14 +181,15 @@ static void member_link(struct member *member, struct fdwarden *fdwarden)
 	fdwarden->count++;
 }
 
-EXPORT int fdwarden_add_listener(
-	struct fdwarden *fdwarden, int listener, struct fdwarden_policy *policy, const char *tenant)
+EXPORT int fdwarden_add_listener(struct fdwarden *fdwarden, int listener,
+	struct fdwarden_policy *policy, const char *tenant, unsigned flags)
 {
 	struct session_config config = {
 		.listener = listener,
 		.tenant = tenant,
 		.policy = policy_of(policy),
 		.mode = policy_mode(policy_of(policy)),
+		.wait_killable = flags & FDWARDEN_WAIT_KILLABLE,
 		.on_event = fdwarden->on_event ? on_session_event : NULL,
 		.userdata = fdwarden,
 	};
@@ -196,9 +197,11 @@ EXPORT int fdwarden_add_listener(
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = member};
 	int r;
 
-	if (!member) {
+	if (!member || flags & ~(unsigned)FDWARDEN_WAIT_KILLABLE) {
+		r = member ? -EINVAL : -ENOMEM;
 		fd_close(listener);
-		return -ENOMEM;
+		free(member);
+		return r;
 	}
 	r = session_new(&config, &member->session);
 	if (r < 0) {

@@ -14,6 +14,9 @@
 #include "kernel/memfile.h"
 #include "kernel/notify.h"
 
+/* vm.memfd_noexec 2: MEMFD_NOEXEC_SCOPE_NOEXEC_ENFORCED, include/linux/pid_namespace.h */
+#define NOEXEC_SCOPE_STRICTEST 2
+
 /* Calls that are received before the first of them is answered. */
 #define SESSION_SLOTS 64
 
@@ -33,6 +36,7 @@ struct session {
 	uid_t own_uid; /* whose files are, when nobody else's: the thread's file system ids */
 	gid_t own_gid;
 	uint32_t last_tid;
+	bool wait_killable;
 	bool poll_first;    /* this kernel's blocked receiver does not see the end */
 	struct facts facts; /* of the call in hand */
 	struct event event;
@@ -77,6 +81,7 @@ int session_new(const struct session_config *config, struct session **ret_sessio
 	session->listener = take_fd(&listener);
 	session->policy = policy_ref(config->policy);
 	session->mode = config->mode;
+	session->wait_killable = config->wait_killable;
 	session->on_event = config->on_event;
 	session->userdata = config->userdata;
 	strncpy(session->event.tenant, config->tenant, sizeof(session->event.tenant) - 1);
@@ -151,6 +156,7 @@ static int session_make_file(struct session *session, const struct decision *dec
 	struct facts *facts = &session->facts;
 	struct memfile_request request = {
 		.flags = (facts->call.flags & ~decision->flags_clear) | decision->flags_add,
+		.noexec_scope = -1, /* what a file with MFD_NOEXEC_SEAL is under any */
 	};
 	int r = facts_fetch(facts, FACT_NAME);
 
@@ -162,9 +168,12 @@ static int session_make_file(struct session *session, const struct decision *dec
 	if (r == 0 && decision->rename && facts->name.len <= TRACEE_NAME_MAX)
 		request.name = decision->rename;
 
-	if (facts_fetch(facts, FACT_IDS) < 0 ||
-		tracee_memfd_noexec(session->source.cache, facts->tid, &request.noexec_scope) < 0)
+	if (facts_fetch(facts, FACT_IDS) < 0)
 		return -EPERM;
+	/* Where the caller's setting cannot be known, the strictest permits nothing too much. */
+	if (!(request.flags & MFD_NOEXEC_SEAL) &&
+		tracee_memfd_noexec(session->source.cache, facts->tid, &request.noexec_scope) < 0)
+		request.noexec_scope = NOEXEC_SCOPE_STRICTEST;
 	request.owner = facts->ids.fsuid == session->own_uid ? (uid_t)-1 : facts->ids.fsuid;
 	request.group = facts->ids.fsgid == session->own_gid ? (gid_t)-1 : facts->ids.fsgid;
 	return memfile_create(&request);
@@ -189,8 +198,8 @@ static int session_emulate(struct session *session, uint64_t id, const struct de
 	int r;
 
 	if (file >= 0) {
-		r = notify_inject(
-			session->listener, id, file, flags & MFD_CLOEXEC, &ret_answer->fd);
+		r = notify_inject(session->listener, id, file, flags & MFD_CLOEXEC,
+			session->wait_killable, &ret_answer->fd);
 		if (r >= 0)
 			return r;
 		/* Never fall open: what cannot be injected is refused. */

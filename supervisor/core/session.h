@@ -13,11 +13,12 @@ typedef void session_event_fn(const struct event *event, void *userdata);
 
 struct session_config {
 	int listener;       /* owned by the session from session_new() on, whatever that returns */
+	bool wait_killable; /* its filter has WAIT_KILLABLE_RECV: see notify_inject() */
 	const char *tenant; /* copied; cut to EVENT_TENANT_MAX - 1 bytes */
 	struct policy *policy; /* the session takes a reference of its own */
 	enum policy_mode mode; /* policy_mode(policy), or what somebody above it says */
-	session_event_fn *
-		on_event; /* called after each answered call; NULL: facts for events are not read */
+	/* Called after each answered call. NULL: facts for events are not read. */
+	session_event_fn *on_event;
 	void *userdata;
 };
 
@@ -26,8 +27,10 @@ struct session;
 /* Returns 0 or -errno. */
 int session_new(const struct session_config *config, struct session **ret_session);
 
-/* Answers calls until the last task under the filter is gone or session_stop(). Returns 0 or
- * -errno. */
+/*
+ * Answers calls until the last task under the filter is gone. The calling thread must have every
+ * signal blocked: notify_inject() says why. Returns 0 or -errno.
+ */
 int session_run(struct session *session);
 
 /*

@@ -133,11 +133,12 @@ int notify_fail(int listener, uint64_t id, int error)
 	return notify_send(listener, &(struct seccomp_notif_resp){.id = id, .error = -error});
 }
 
-int notify_inject(int listener, uint64_t id, int fd, bool close_on_exec, int *ret_caller_fd)
+int notify_inject(
+	int listener, uint64_t id, int fd, bool close_on_exec, bool two_steps, int *ret_caller_fd)
 {
 	struct seccomp_notif_addfd addfd = {
 		.id = id,
-		.flags = SECCOMP_ADDFD_FLAG_SEND,
+		.flags = two_steps ? 0 : SECCOMP_ADDFD_FLAG_SEND,
 		.srcfd = (uint32_t)fd,
 		.newfd_flags = close_on_exec ? O_CLOEXEC : 0,
 	};
@@ -153,5 +154,6 @@ int notify_inject(int listener, uint64_t id, int fd, bool close_on_exec, int *re
 	if (r < 0)
 		return notify_outcome(r);
 	*ret_caller_fd = r;
-	return NOTIFY_OK;
+	return two_steps ? notify_send(listener, &(struct seccomp_notif_resp){.id = id, .val = r})
+			 : NOTIFY_OK;
 }

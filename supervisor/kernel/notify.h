@@ -70,14 +70,20 @@ int notify_fail(int listener, uint64_t id, int error);
 
 /*
  * Installs a copy of fd (borrowed) as the lowest free descriptor of the caller, and ends the call
- * with its number, in one step (SECCOMP_ADDFD_FLAG_SEND, Linux 5.14). On NOTIFY_OK stores the
- * number in *ret_caller_fd. NOTIFY_GONE, or -errno: -EMFILE when the caller has no descriptor left;
- * the call then still waits for its answer.
+ * with its number. On NOTIFY_OK stores the number in *ret_caller_fd. NOTIFY_GONE, or -errno:
+ * -EMFILE when the caller has no descriptor left; the call then still waits for its answer.
  *
- * The calling thread must have every signal blocked. The kernel marks the call as answered before
- * the caller has picked the file up, and does not take that back when a signal ends our wait: the
- * caller then returns 0, a descriptor it never got (seen on Linux 6.18). What cannot be blocked
- * (SIGSTOP, a freezing cgroup, our own death) leaves a window of a few microseconds; a call lost in
- * it is NOTIFY_GONE here.
+ * There are two ways, and each has a flaw of its own:
+ *
+ * In one step (SECCOMP_ADDFD_FLAG_SEND, Linux 5.14) the kernel marks the call as answered before
+ * the caller has picked the file up, and does not take that back when our wait for that is
+ * interrupted: the caller then returns 0, a descriptor that it never got (seen on Linux 6.18).
+ * Signals can be blocked, and must be by the calling thread; SIGKILL, SIGSTOP and a freezing cgroup
+ * cannot.
+ *
+ * In two steps, when two_steps is set, whatever happens to us the caller gets its file or ENOSYS;
+ * but a caller that leaves the call between the steps keeps a descriptor that it does not know of.
+ * So two steps are for a filter with WAIT_KILLABLE_RECV, under which a caller leaves only by dying.
  */
-int notify_inject(int listener, uint64_t id, int fd, bool close_on_exec, int *ret_caller_fd);
+int notify_inject(
+	int listener, uint64_t id, int fd, bool close_on_exec, bool two_steps, int *ret_caller_fd);

@@ -301,8 +301,8 @@ static void test_i386_program(void **state)
 		assert_string_equal(name.bytes, text);
 		assert_true(slot.notif.data.args[0] > 0xf0000000);
 		if (inject) {
-			assert_int_equal(
-				notify_inject(child.listener, slot.notif.id, 0, true, &caller_fd),
+			assert_int_equal(notify_inject(child.listener, slot.notif.id, 0, true,
+						 false, &caller_fd),
 				NOTIFY_OK);
 			assert_int_equal(live_wait(&child), 100 + caller_fd);
 		} else {

@@ -91,8 +91,8 @@ static void test_inject(void **state)
 		fd = memfd_create("y", MFD_CLOEXEC);
 		assert_return_code(fd, errno);
 		assert_return_code(ftruncate(fd, 4321), errno);
-		assert_int_equal(
-			notify_inject(child.listener, slot.notif.id, fd, cloexec, &caller_fd),
+		assert_int_equal(notify_inject(child.listener, slot.notif.id, fd, cloexec, false,
+					 &caller_fd),
 			NOTIFY_OK);
 		close(fd);
 		assert_int_equal(notify_valid(child.listener, slot.notif.id), NOTIFY_GONE);
@@ -114,8 +114,8 @@ static void test_gone(void **state)
 		usleep(1000);
 	assert_int_equal(notify_continue(child.listener, slot.notif.id), NOTIFY_GONE);
 	assert_int_equal(notify_fail(child.listener, slot.notif.id, EPERM), NOTIFY_GONE);
-	assert_int_equal(
-		notify_inject(child.listener, slot.notif.id, 0, true, &caller_fd), NOTIFY_GONE);
+	assert_int_equal(notify_inject(child.listener, slot.notif.id, 0, true, false, &caller_fd),
+		NOTIFY_GONE);
 	assert_int_equal(live_wait(&child), 128 + SIGKILL);
 }
 
@@ -144,7 +144,7 @@ static void test_inject_full(void **state)
 	live_spawn(&child, child_full_table, NULL);
 	receive(child.listener, &slot);
 	assert_int_equal(
-		notify_inject(child.listener, slot.notif.id, 0, true, &caller_fd), -EMFILE);
+		notify_inject(child.listener, slot.notif.id, 0, true, false, &caller_fd), -EMFILE);
 	assert_int_equal(caller_fd, -7);
 	assert_int_equal(notify_valid(child.listener, slot.notif.id), NOTIFY_OK);
 	assert_int_equal(tracee_fd_table_is_full(child.pid), 1);
@@ -169,8 +169,8 @@ static void test_inject_lowest(void **state)
 	(void)state;
 	live_spawn(&child, child_gap, NULL);
 	receive(child.listener, &slot);
-	assert_int_equal(
-		notify_inject(child.listener, slot.notif.id, 1, true, &caller_fd), NOTIFY_OK);
+	assert_int_equal(notify_inject(child.listener, slot.notif.id, 1, true, false, &caller_fd),
+		NOTIFY_OK);
 	assert_int_equal(caller_fd, 0);
 	assert_int_equal(live_wait(&child), 0);
 }
@@ -230,7 +230,8 @@ static void test_inject_storm(void **state)
 		int caller_fd;
 
 		receive(child.listener, &slot);
-		assert_int_equal(notify_inject(child.listener, slot.notif.id, 0, false, &caller_fd),
+		assert_int_equal(
+			notify_inject(child.listener, slot.notif.id, 0, false, false, &caller_fd),
 			NOTIFY_OK);
 	}
 	alarm_stop();

@@ -60,6 +60,7 @@ static void play(struct scene *scene, const char *text, live_main_fn *run)
 	struct policy *policy = policy_from(text);
 	struct session_config config = {
 		.tenant = "scene",
+		.wait_killable = true,
 		.policy = policy,
 		.mode = policy_mode(policy),
 		.on_event = on_event,
