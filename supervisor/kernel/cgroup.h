@@ -80,6 +80,7 @@ int cgroup_group_enter(const struct cgroup_group *group);
 /*
  * Removes the group once its last process is gone, with the groups that were made in it if they are
  * empty; waits up to a second for the kernel to let go. To be called by the process that made it,
- * or by one of its children. Takes NULL, returns NULL.
+ * or by one of its children. Where the caller was in the root of the tree, a folder of mode 0555,
+ * even root needs CAP_DAC_OVERRIDE for it. Takes NULL, returns NULL.
  */
 struct cgroup_group *cgroup_group_remove(struct cgroup_group *group);

@@ -11,8 +11,8 @@ Usage: run.sh [--with FILE]... PROGRAM...
 Boots the kernel, runs each PROGRAM, and ends with 0 when all passed, 1 when one failed, 77 when all
 that did not pass were skipped, or when this machine lacks what a guest needs; FDWARDEN_MUST_RUN=1
 turns the latter two into 1. (In the guest it is not set: a single case within a PROGRAM may well
-want a newer kernel.) The shared libraries that a PROGRAM needs come along, and each FILE, at
-the same path as here.
+want a newer kernel.) PROGRAMs and FILEs have the same paths in the guest as here, and bring the
+shared libraries that they need.
 
 Environment:
   FDWARDEN_GUEST_CACHE    folder for the kernel, which is downloaded once (default: $TMPDIR or /tmp)
@@ -147,7 +147,7 @@ while [ $# -gt 0 ]; do
 			usage >&2
 			exit 2
 		}
-		bring "$(realpath "$2")"
+		bring_program "$(realpath -s "$2")"
 		shift 2
 		;;
 	--help)
@@ -173,7 +173,7 @@ done
 image=$(kernel) || skip "no kernel: apt-get cannot download Debian 12's linux-image-cloud-amd64"
 cp -L "$(command -v busybox)" "$root/bin/busybox" || exit 1
 for program; do
-	program=$(realpath "$program") || exit 1
+	program=$(realpath -s "$program") || exit 1
 	bring_program "$program"
 	printf '%s\n' "$program" >>"$root/programs"
 done
