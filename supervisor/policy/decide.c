@@ -109,9 +109,14 @@ static void candidates_begin(
 {
 	memcpy(scratch->candidates, policy->bits + policy->condition_base,
 		policy->words * sizeof(uint64_t));
-	for (uint32_t i = 0; i < policy->condition_count; i++)
-		if (condition_holds(policy, &policy->conditions[i], flags))
+	for (uint32_t i = 0; i < policy->condition_count; i++) {
+		const struct flag_condition *condition = &policy->conditions[i];
+
+		/* The first half of condition_holds(), here because it is what mostly fails. */
+		if ((flags & condition->all.mask) == condition->all.value &&
+			condition_holds(policy, condition, flags))
 			rule_set_add(policy, policy->condition_rules[i], scratch->candidates);
+	}
 	scratch->applied = 0;
 	scratch->passed = 0;
 	scratch->word = 0;

@@ -188,6 +188,10 @@ bool glob_match(const uint16_t *ops, uint32_t count, const struct byte_set *sets
 	size_t at = 0, retry_at = 0;
 	uint32_t op = 0, retry_op = NONE;
 
+	/* The bytes at the end have one place only: most texts that do not match fail here. */
+	for (; count > 0 && ops[count - 1] < GLOB_ANY; count--, len--)
+		if (len == 0 || (unsigned char)text[len - 1] != ops[count - 1])
+			return false;
 	while (at < len) {
 		if (op < count && ops[op] == GLOB_STAR) {
 			retry_op = ++op;

@@ -29,7 +29,9 @@ static int exact_parse(struct parser *parser, const char *text, size_t len, stru
 /* Takes the literal bytes that the operations begin with as the key. */
 static int glob_finish(struct draft *draft, struct pattern *pattern)
 {
-	const uint16_t *ops = buffer_at(&draft->ops, uint16_t, pattern->ops.first);
+	const uint16_t *ops = pattern->ops.count > 0
+				      ? buffer_at(&draft->ops, uint16_t, pattern->ops.first)
+				      : NULL;
 	uint32_t count = 0;
 	char key[PATTERN_TEXT_MAX];
 
@@ -57,7 +59,6 @@ static int glob_parse(struct parser *parser, const char *text, size_t len, struc
 	if (r == -EINVAL) {
 		diagnostic_add(parser->diagnostics, mark, "bad glob: %s", problem);
 		diagnostic_hint(parser->diagnostics, "%s", hint);
-		return 0;
 	}
 	if (r < 0)
 		return r;
@@ -86,19 +87,17 @@ static int regex_parse(struct parser *parser, const char *text, size_t len, stru
 	int r;
 
 	if (!regex_fits(parser, mark))
-		return 0;
+		return -EINVAL;
 	room = buffer_grow(&draft->regexes, sizeof(*room));
 	if (!room)
 		return -ENOMEM;
 	r = regex_compile(text, len, &code, message, &offset);
 	*room = code;
 	/* What fails may have cost as much as what succeeds. */
-	draft->regex_bytes += 4096;
-	if (r == -EINVAL) {
+	draft->regex_bytes += r < 0 ? 16384 : 1024;
+	if (r == -EINVAL)
 		diagnostic_add(parser->diagnostics, mark, "bad regex: %s (at offset %zu)", message,
 			offset);
-		return 0;
-	}
 	if (r < 0)
 		return r;
 	pcre2_pattern_info(code, PCRE2_INFO_SIZE, &bytes);
@@ -113,6 +112,7 @@ static int regex_parse(struct parser *parser, const char *text, size_t len, stru
 	return 0;
 }
 
+/* Returns 0, -EINVAL after a diagnostic, or -ENOMEM. */
 typedef int pattern_kind_fn(struct parser *parser, const char *text, size_t len, struct mark mark,
 	struct pattern *pattern);
 
@@ -171,7 +171,7 @@ int pattern_parse(struct parser *parser, uint32_t index)
 	}
 	r = parse(parser, text, len, mark, &pattern);
 	if (r < 0)
-		return r;
+		return r == -EINVAL ? 0 : r;
 	room = buffer_grow(&parser->draft->patterns, sizeof(*room));
 	if (!room)
 		return -ENOMEM;

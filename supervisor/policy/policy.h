@@ -117,7 +117,8 @@ void policy_scratch_reset(struct policy_scratch *scratch);
  * *ret_decision filled in (its strings live as long as the policy), or the one enum fact it must
  * know to go on: fetch it, add it to call->known, call again, and it goes on where it stopped. A
  * fact is asked for only when no earlier rule decides without it. Pure: no I/O, no allocation, no
- * clock; bounded for every input (a regex that gives up decides VERDICT_DENY, EACCES).
+ * clock; bounded for every input (a regex that gives up decides VERDICT_DENY, EACCES, with the
+ * reason "regex gave up").
  */
 unsigned policy_decide(const struct policy *policy, struct policy_scratch *scratch,
 	const struct policy_call *call, struct decision *ret_decision);

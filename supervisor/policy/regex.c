@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Work allowed for one search, in steps times bytes (a step may look at all of the text). */
-#define WORK_MAX (1024 * 1024)
+#define WORK_MAX (2 * 1024 * 1024)
 
 /* PCRE2 gets its memory from here: a few blocks that exist before the first match. */
 #define SLOT_SMALL  1024
@@ -110,7 +110,7 @@ int regex_match(struct regex_matcher *matcher, const pcre2_code *code, const cha
 {
 	int r;
 
-	matcher->steps_left = WORK_MAX / (len + 64);
+	matcher->steps_left = WORK_MAX / (len + 128);
 	r = pcre2_match(code, (PCRE2_SPTR)text, len, 0, 0, matcher->data, matcher->context);
 	if (r >= 0)
 		return 1;

@@ -9,6 +9,9 @@
 #include "base/text.h"
 #include "policy/draft.h"
 
+/* More keys, and longer ones, than any mapping of the grammar has. */
+#define KEYS_MAX 16
+
 /* A plain scalar that YAML reads as "no value". */
 static bool node_is_null(const struct tree *tree, const struct node *node)
 {
@@ -78,15 +81,22 @@ int word_parse(struct parser *parser, uint32_t node, const char *what, const cha
 static void report_unknown_key(struct parser *parser, const struct node *node, const char *text,
 	const struct key *keys, size_t count)
 {
-	const char *names[16], *near;
+	const char *names[KEYS_MAX], *near;
+	char list[KEYS_MAX * 16];
 	struct quote quote = quote_text(text, strlen(text));
 
 	for (size_t i = 0; i < count; i++)
 		names[i] = keys[i].name;
 	diagnostic_add(parser->diagnostics, node->mark, "unknown key \"%s\"", quote.text);
 	near = text_nearest(text, names, count);
-	if (near)
+	if (near) {
 		diagnostic_hint(parser->diagnostics, "did you mean \"%s\"?", near);
+		return;
+	}
+	for (size_t i = 0, at = 0; i < count && at < sizeof(list); i++)
+		at += (size_t)snprintf(
+			list + at, sizeof(list) - at, "%s%s", i > 0 ? ", " : "", names[i]);
+	diagnostic_hint(parser->diagnostics, "the keys here are %s", list);
 }
 
 static void key_parse(
