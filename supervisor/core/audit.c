@@ -18,6 +18,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -377,8 +378,10 @@ static void take_rest(struct audit *audit, enum rest rest, enum flow flow)
 static void *writer_main(void *userdata)
 {
 	struct audit *audit = userdata;
-	bool tired = false;
+	const struct sched_param param = {.sched_priority = 0};
 
+	/* A batch thread does not push aside the tenant or the supervisor when it is woken. */
+	(void)sched_setscheduler(0, SCHED_BATCH, &param);
 	for (;;) {
 		bool stop = atomic_load(&audit->stop);
 		uint64_t before = audit->counted;
@@ -386,8 +389,7 @@ static void *writer_main(void *userdata)
 
 		if (flow == FLOW_TAKEN || atomic_load(&audit->hurry) || (stop && flow == FLOW_DONE))
 			break;
-		tired = audit->counted != before;
-		take_rest(audit, tired ? REST_NAP : REST_SLEEP, flow);
+		take_rest(audit, audit->counted != before ? REST_NAP : REST_SLEEP, flow);
 	}
 	pthread_mutex_lock(&audit->end_lock);
 	audit->ended = true;
