@@ -198,22 +198,19 @@ static int prepare_memory(const struct run_options *options, struct run_config *
 	return EXIT_FDWARDEN_FAILED;
 }
 
-/* A budget that could never be measured would refuse every call: better not to start. */
-static int check_budget(const struct run_config *config)
+/* What could never be measured would refuse every call: better not to start. */
+static int check_cgroup(const struct run_config *config)
 {
-	const struct policy_budget *budget = policy_budget(config->policy);
 	struct cgroup_view *view = NULL;
-	int r;
+	int r = policy_wants_cgroup(config->policy) ? cgroup_view_new(&view) : 0;
 
-	if (budget->reserve_bytes == 0 && budget->max_usage_ppm == 0)
-		return -1;
-	r = cgroup_view_new(&view);
 	cgroup_view_free(view);
 	if (r == 0)
 		return -1;
-	cli_error("the policy has a budget.cgroup, but no memory cgroup is visible: %s",
+	cli_error("the policy looks at cgroups, but no memory cgroup is visible here: %s",
 		strerror(-r));
-	fputs("  hint: mount the cgroup file system, or take the budget out of the policy\n",
+	fputs("  hint: mount the cgroup file system, or take budget.cgroup and match.cgroup out of "
+	      "the policy\n",
 		stderr);
 	return EXIT_FDWARDEN_FAILED;
 }
@@ -274,7 +271,7 @@ static int prepare(const struct run_options *options, struct run_config *config)
 	int status = load_policy(options, config);
 
 	if (status < 0)
-		status = check_budget(config);
+		status = check_cgroup(config);
 	if (status < 0)
 		status = prepare_events(options, config);
 	if (status < 0 && filter_build(&config->program) < 0) {

@@ -65,8 +65,9 @@ static int session_init(struct session *session, const struct session_config *co
 	r = tracee_cache_new(&session->source.cache);
 	if (r < 0)
 		return r;
-	r = cgroup_view_new(&session->source.cgroup);
-	/* Only a policy that asks for the cgroup needs one; without it such a call is denied. */
+	/* Where no memory controller is visible, calls that need it are denied one by one. */
+	if (policy_wants_cgroup(config->policy))
+		r = cgroup_view_new(&session->source.cgroup);
 	return r == -ENODEV ? 0 : r;
 }
 

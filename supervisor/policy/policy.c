@@ -141,6 +141,12 @@ const struct policy_budget *policy_budget(const struct policy *policy)
 	return &policy->budget;
 }
 
+bool policy_wants_cgroup(const struct policy *policy)
+{
+	return policy->facts & FACT_CGROUP || policy->budget.reserve_bytes > 0 ||
+	       policy->budget.max_usage_ppm > 0;
+}
+
 size_t policy_rule_count(const struct policy *policy)
 {
 	return policy->rule_count;

@@ -138,6 +138,9 @@ struct policy_budget {
 };
 const struct policy_budget *policy_budget(const struct policy *policy);
 
+/* Whether judging a call may take its cgroup: for the budget, or because a rule matches it. */
+bool policy_wants_cgroup(const struct policy *policy);
+
 /* Count of rules, for reports. */
 size_t policy_rule_count(const struct policy *policy);
 
