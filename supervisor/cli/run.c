@@ -263,7 +263,7 @@ static int run_start(struct run_config *config)
 	}
 	supervisor_end = fd_close(supervisor_end);
 	config->events_fd = fd_close(config->events_fd);
-	return run_front(supervisor, front_end);
+	return run_front(supervisor, front_end, config->group);
 }
 
 static int prepare(const struct run_options *options, struct run_config *config)

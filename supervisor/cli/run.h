@@ -49,14 +49,19 @@ struct run_signal {
 struct run_notice {
 	enum {
 		RUN_STARTED, /* value: the command's pid */
-		RUN_LEFT,    /* value: the exit status to end with; other processes live on */
-		RUN_ENDED,   /* the same, and the supervisor ends as well */
+		RUN_EXITED,  /* value: the exit status to end with */
+		RUN_LEFT,    /* the front may end; other processes live on, and the supervisor with
+				them */
+		RUN_ENDED,   /* the front may end, and the supervisor does */
 	} kind;
 	int value;
 };
 
-/* In the front. control (borrowed) leads to the supervisor. Returns the exit status. */
-int run_front(pid_t supervisor, int control);
+/*
+ * In the front. control (borrowed) leads to the supervisor. group (taken, may be NULL) is removed
+ * at the end, unless processes live on in it. Returns the exit status.
+ */
+int run_front(pid_t supervisor, int control, struct cgroup_group *group);
 
 /* In the supervisor. control (borrowed) leads to the front. Returns the supervisor's own exit
  * status. */
@@ -79,6 +84,13 @@ void run_forward(pid_t pid, const struct run_signal *signal);
 
 /* The exit status that a shell gives for what waitid(2) said. */
 int run_exit_status(const siginfo_t *info);
+
+/*
+ * Gives up every capability but those listed (CAP_..., ended by -1), of which it keeps what it has,
+ * and the right to gain any by execve(2). Before there is a second thread: each has its own.
+ * Returns 0 or -errno.
+ */
+int run_keep_capabilities(const int *kept);
 
 /*
  * In a process that only stands by: lets go of the command's standard streams and of every

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
@@ -16,8 +17,9 @@ struct front {
 	pid_t supervisor; /* 0 once it is gone */
 	pid_t command;    /* 0: not known yet */
 	int control;      /* to the supervisor; borrowed */
-	int status;       /* to end with; -1: not yet */
-	bool last;        /* the supervisor ends as well */
+	int status;       /* the command's; -1: not known */
+	bool left;        /* the supervisor lives on, and other processes with it */
+	bool done;        /* nothing is left to wait for */
 };
 
 /*
@@ -52,11 +54,19 @@ static void front_read_notices(struct front *front)
 	struct run_notice notice;
 
 	while (recv(front->control, &notice, sizeof(notice), MSG_DONTWAIT) == sizeof(notice)) {
-		if (notice.kind == RUN_STARTED)
+		switch (notice.kind) {
+		case RUN_STARTED:
 			front->command = notice.value;
-		else
+			break;
+		case RUN_EXITED:
 			front->status = notice.value;
-		front->last = notice.kind == RUN_ENDED;
+			break;
+		case RUN_LEFT:
+		case RUN_ENDED:
+			front->left = notice.kind == RUN_LEFT;
+			front->done = true;
+			break;
+		}
 	}
 }
 
@@ -76,17 +86,19 @@ static void front_reap(struct front *front)
 		if (info.si_pid == front->supervisor && ended) {
 			front_read_notices(front);
 			front->supervisor = 0;
-		} else if (info.si_pid == front->command && ended && front->status < 0) {
+		} else if (info.si_pid == front->command && ended) {
 			front->status = run_exit_status(&info);
 		} else if (info.si_pid == front->command) {
 			kill(getpid(), SIGSTOP);
 		}
 		info.si_pid = 0;
 	}
-	/* No child is left, and nobody told how the command ended: the supervisor failed at the
-	 * start. */
-	if (r < 0 && errno == ECHILD && front->status < 0 && !front->supervisor)
+	if (front->supervisor)
+		return;
+	/* With no child left and no status told, the supervisor failed before the command began. */
+	if (r < 0 && errno == ECHILD && front->status < 0)
 		front->status = EXIT_FDWARDEN_FAILED;
+	front->done = front->status >= 0;
 }
 
 static void front_handle_signal(struct front *front, int signal_fd)
@@ -101,38 +113,47 @@ static void front_handle_signal(struct front *front, int signal_fd)
 		front_forward(front, &info);
 }
 
-static void front_loop(struct front *front, int signal_fd)
+static int front_loop(struct front *front, int signal_fd)
 {
-	while (front->status < 0) {
+	while (!front->done) {
 		struct pollfd fds[] = {
 			{.fd = signal_fd, .events = POLLIN},
 			{.fd = front->supervisor ? front->control : -1, .events = POLLIN},
 		};
 
 		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
-			front->status = EXIT_FDWARDEN_FAILED;
+			return EXIT_FDWARDEN_FAILED;
 		if (fds[1].revents)
 			front_read_notices(front);
-		if (front->status < 0 && fds[0].revents)
+		if (!front->done && fds[0].revents)
 			front_handle_signal(front, signal_fd);
 	}
+	return front->status;
 }
 
-int run_front(pid_t supervisor, int control)
+/* Signals for a command that has changed its ids, and the cgroup that nobody else may be left to
+ * remove. */
+static const int kept[] = {CAP_KILL, CAP_DAC_OVERRIDE, -1};
+
+int run_front(pid_t supervisor, int control, struct cgroup_group *group)
 {
 	struct front front = {.supervisor = supervisor, .control = control, .status = -1};
 	_cleanup_close_ int signal_fd = -1;
 	sigset_t all;
+	int status;
 
 	sigfillset(&all);
 	signal_fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (signal_fd < 0 || run_release_descriptors(false) < 0) {
+	if (signal_fd < 0 || run_keep_capabilities(kept) < 0 ||
+		run_release_descriptors(false) < 0) {
 		cli_error("cannot wait for the command");
 		return EXIT_FDWARDEN_FAILED;
 	}
-	front_loop(&front, signal_fd);
+	status = front_loop(&front, signal_fd);
 	/* Whoever inherits our children may be an init that never reaps. */
-	if (front.last && front.supervisor)
+	if (!front.left && front.supervisor)
 		(void)waitid(P_PID, (id_t)front.supervisor, &(siginfo_t){0}, WEXITED);
-	return front.status;
+	if (!front.left)
+		cgroup_group_remove(group);
+	return status;
 }

@@ -2,11 +2,13 @@
 
 /* What the processes of `fdwarden run` have in common. */
 
+#include <cap-ng.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +27,25 @@ void run_forward(pid_t pid, const struct run_signal *signal)
 int run_exit_status(const siginfo_t *info)
 {
 	return info->si_code == CLD_EXITED ? info->si_status : EXIT_SIGNALLED + info->si_status;
+}
+
+int run_keep_capabilities(const int *kept)
+{
+	uint64_t had = 0;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	if (capng_get_caps_process() < 0)
+		return -EPERM;
+	for (size_t i = 0; kept[i] >= 0; i++)
+		had |= (uint64_t)capng_have_capability(CAPNG_EFFECTIVE, (unsigned)kept[i])
+		       << kept[i];
+	capng_clear(CAPNG_SELECT_CAPS);
+	for (size_t i = 0; kept[i] >= 0; i++)
+		if (had >> kept[i] & 1)
+			capng_update(
+				CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, (unsigned)kept[i]);
+	return capng_apply(CAPNG_SELECT_CAPS) < 0 ? -EPERM : 0;
 }
 
 /* An image may have nothing in it, not even /dev/null; an empty memfd reads the same. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include <cap-ng.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
@@ -47,39 +47,9 @@ struct supervisor {
 	uint64_t deadline_ns; /* end of the grace, 0: none or over */
 };
 
-static void supervisor_tell(const struct supervisor *supervisor, int kind, int value)
+static void supervisor_tell(const struct supervisor *supervisor, struct run_notice notice)
 {
-	struct run_notice notice = {.kind = kind, .value = value};
-
 	(void)send(supervisor->control, &notice, sizeof(notice), MSG_NOSIGNAL);
-}
-
-/*
- * Keeps only what the path of a call uses, and only where we have it: an ordinary user has none of
- * this and sees only its own processes.
- */
-static int drop_privilege(void)
-{
-	static const unsigned kept[] = {
-		CAP_SYS_PTRACE,      /* names, ids and links of callers with other ids */
-		CAP_DAC_READ_SEARCH, /* /proc/PID/fd of the same */
-		CAP_CHOWN,           /* a file for a caller belongs to the caller */
-		CAP_KILL,            /* action: kill; signals handed down */
-		CAP_SYS_ADMIN,       /* vm.memfd_noexec of other PID namespaces: setns(2) */
-	};
-	bool had[ARRAY_SIZE(kept)];
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
-	if (capng_get_caps_process() < 0)
-		return -EPERM;
-	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-		had[i] = capng_have_capability(CAPNG_EFFECTIVE, kept[i]);
-	capng_clear(CAPNG_SELECT_CAPS);
-	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-		if (had[i])
-			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, kept[i]);
-	return capng_apply(CAPNG_SELECT_CAPS) < 0 ? -EPERM : 0;
 }
 
 /*
@@ -152,6 +122,19 @@ static int start_session(struct supervisor *supervisor, int listener)
 	return -pthread_create(&supervisor->thread, NULL, session_thread, supervisor->session);
 }
 
+/* What the path of a call uses. An ordinary user has none of it and sees only its own processes. */
+#define KEPT \
+	CAP_SYS_PTRACE,              /* names, ids and links of callers with other ids */ \
+		CAP_DAC_READ_SEARCH, /* /proc/PID/fd of the same */ \
+		CAP_CHOWN,           /* a file for a caller belongs to the caller */ \
+		CAP_KILL,            /* action: kill; signals handed down */ \
+		CAP_SYS_ADMIN        /* vm.memfd_noexec of other PID namespaces: setns(2) */
+
+static const int kept[] = {KEPT, -1};
+
+/* The root of a cgroup tree is a folder that not even root may write to without it. */
+static const int kept_with_group[] = {KEPT, CAP_DAC_OVERRIDE, -1};
+
 /* Takes the command's listener, starts answering, and lets the command go. */
 static int supervisor_start(struct supervisor *supervisor, int handshake)
 {
@@ -166,7 +149,7 @@ static int supervisor_start(struct supervisor *supervisor, int handshake)
 	r = leave_process_group(supervisor->config->init);
 	/* Capabilities are each thread's own: before there is a second one. */
 	if (r == 0)
-		r = drop_privilege();
+		r = run_keep_capabilities(supervisor->config->group ? kept_with_group : kept);
 	if (r == 0)
 		r = start_audit(supervisor);
 	if (r == 0)
@@ -199,6 +182,8 @@ static void command_changed(struct supervisor *supervisor, const siginfo_t *info
 	if (info->si_code == CLD_TRAPPED)
 		return;
 	supervisor->status = run_exit_status(info);
+	supervisor_tell(
+		supervisor, (struct run_notice){.kind = RUN_EXITED, .value = supervisor->status});
 	supervisor->deadline_ns = clock_now_ns(CLOCK_MONOTONIC) + GRACE_NS;
 }
 
@@ -274,7 +259,7 @@ static void supervisor_loop(struct supervisor *supervisor)
 		if (supervisor->config->init)
 			return;
 		supervisor->deadline_ns = 0;
-		supervisor_tell(supervisor, RUN_LEFT, supervisor->status);
+		supervisor_tell(supervisor, (struct run_notice){.kind = RUN_LEFT});
 		supervisor->front_gone = true;
 	}
 }
@@ -305,8 +290,10 @@ static void supervisor_finish(struct supervisor *supervisor)
 		if (supervisor->config->summary)
 			audit_print_summary(supervisor->audit, stderr, cli_colour(stderr));
 	}
-	cgroup_group_remove(supervisor->config->group);
-	supervisor_tell(supervisor, RUN_ENDED, supervisor->status);
+	/* The front does it, if it still waits for us. */
+	if (supervisor->front_gone)
+		cgroup_group_remove(supervisor->config->group);
+	supervisor_tell(supervisor, (struct run_notice){.kind = RUN_ENDED});
 }
 
 static int supervisor_init(struct supervisor *supervisor)
@@ -335,7 +322,8 @@ static int start_command(struct supervisor *supervisor)
 	fd_close(ends[1]);
 	if (supervisor->command < 0)
 		return fd_close(ends[0]), -errno;
-	supervisor_tell(supervisor, RUN_STARTED, supervisor->command);
+	supervisor_tell(
+		supervisor, (struct run_notice){.kind = RUN_STARTED, .value = supervisor->command});
 	return ends[0];
 }
 
