@@ -14,10 +14,10 @@
 struct analysis {
 	const struct policy *policy;
 	const struct rule_source *sources;
-	struct mark fallback_mark;
 	struct diagnostics *diagnostics;
 	struct regex_matcher *matcher;
 	uint64_t *candidates, *found;
+	struct buffer allowances; /* struct allowance: of the rules behind the one looked at */
 	uint64_t work;
 };
 
@@ -174,7 +174,8 @@ static bool pattern_covers(
 {
 	const struct policy *policy = analysis->policy;
 
-	analysis->work += 1 + pattern->ops.count / 8;
+	analysis->work +=
+		1 + (uint64_t)pattern->ops.count * (other->ops.count + other->key.count) / 64;
 	if (pattern_is_everything(pattern))
 		return true;
 	if (other->kind == PATTERN_REGEX)
@@ -306,23 +307,39 @@ struct allowance {
 	uint32_t condition; /* on flags, which stay what they were checked as */
 };
 
-/* Whether a later allowance takes calls with the same flags as the rule. */
-static const struct allowance *allowance_find(struct analysis *analysis, const struct rule *rule,
-	const struct allowance *allowances, size_t count)
+/* A later allowance that takes calls with the same flags as the rule, or NULL. */
+static const struct allowance *allowance_find(struct analysis *analysis, const struct rule *rule)
 {
-	static const struct flag_condition always = {.all = {0, 0}};
 	const struct flag_condition *conditions = analysis->policy->conditions;
+	const struct allowance *allowances = analysis->allowances.data;
+	size_t count = buffer_count(&analysis->allowances, struct allowance);
 
-	for (size_t i = count; i-- > 0 && analysis->work <= WORK_MAX;) {
+	for (size_t i = 0; i < count; i++) {
 		const struct allowance *allowance = &allowances[i];
 
+		/* Out of work, they are taken to meet: a race that is not there does less harm
+		 * than one that is not seen. */
 		if (allowance->condition == NONE || rule->condition == NONE ||
-			conditions_overlap(analysis,
-				rule->condition == NONE ? &always : &conditions[rule->condition],
+			analysis->work > WORK_MAX ||
+			conditions_overlap(analysis, &conditions[rule->condition],
 				&conditions[allowance->condition]))
 			return allowance;
 	}
 	return NULL;
+}
+
+/* One without a condition takes all calls, so those that come after it no longer matter. */
+static int allowance_add(struct analysis *analysis, uint32_t rule, uint32_t condition)
+{
+	struct allowance *room;
+
+	if (condition == NONE)
+		analysis->allowances.size = 0;
+	room = buffer_grow(&analysis->allowances, sizeof(*room));
+	if (!room)
+		return -ENOMEM;
+	*room = (struct allowance){rule, condition};
+	return 0;
 }
 
 static void report_race(
@@ -344,8 +361,7 @@ static void report_race(
 		"action: emulate in that rule has no such race; or accept it with advisory: true");
 }
 
-static void rule_check_allow(
-	struct analysis *analysis, uint32_t index, const struct allowance *allowances, size_t count)
+static void rule_check_allow(struct analysis *analysis, uint32_t index)
 {
 	const struct rule *rule = &analysis->policy->rules[index];
 	const struct rule_source *source = &analysis->sources[index];
@@ -361,7 +377,7 @@ static void rule_check_allow(
 			"action: emulate has no such race; or accept it with advisory: true");
 		return;
 	}
-	allowance = allowance_find(analysis, rule, allowances, count);
+	allowance = allowance_find(analysis, rule);
 	if (allowance)
 		report_race(analysis, source->mark, allowance);
 }
@@ -370,37 +386,26 @@ static void rule_check_allow(
 static int check_allows(struct analysis *analysis)
 {
 	const struct policy *policy = analysis->policy;
-	struct buffer allowances = {0};
-	struct allowance *room;
 	bool *seen = calloc(policy->condition_count + 1, sizeof(*seen));
 	int r = seen ? 0 : -ENOMEM;
 
-	if (r == 0 && policy->fallback == VERDICT_ALLOW) {
-		room = buffer_grow(&allowances, sizeof(*room));
-		if (room)
-			*room = (struct allowance){NONE, NONE};
-		else
-			r = -ENOMEM;
-	}
+	analysis->work = 0;
+	if (r == 0 && policy->fallback == VERDICT_ALLOW)
+		r = allowance_add(analysis, NONE, NONE);
 	for (uint32_t i = policy->rule_count; r == 0 && i-- > 0;) {
 		const struct rule *rule = &policy->rules[i];
 		uint32_t slot = rule->condition == NONE ? policy->condition_count : rule->condition;
 
 		if (analysis->sources[i].broken)
 			continue;
-		rule_check_allow(
-			analysis, i, allowances.data, buffer_count(&allowances, struct allowance));
+		rule_check_allow(analysis, i);
 		if (rule->verdict != VERDICT_ALLOW || seen[slot])
 			continue;
 		seen[slot] = true;
-		room = buffer_grow(&allowances, sizeof(*room));
-		if (room)
-			*room = (struct allowance){i, rule->condition};
-		else
-			r = -ENOMEM;
+		r = allowance_add(analysis, i, rule->condition);
 	}
 	free(seen);
-	buffer_done(&allowances);
+	buffer_done(&analysis->allowances);
 	return r;
 }
 

@@ -22,7 +22,6 @@ struct draft {
 	struct policy_budget budget;
 	enum verdict fallback;
 	int fallback_error;
-	struct mark fallback_mark;
 	struct buffer rules;      /* struct rule */
 	struct buffer sources;    /* struct rule_source, one for each rule */
 	struct buffer conditions; /* struct flag_condition, one for each rule */

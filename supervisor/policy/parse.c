@@ -205,10 +205,8 @@ int policy_parse(struct parser *parser)
 	}
 	if (keys[POLICY_MODE].value)
 		mode_parse(parser, keys[POLICY_MODE].value);
-	if (keys[POLICY_DEFAULT].value) {
-		parser->draft->fallback_mark = keys[POLICY_DEFAULT].mark;
+	if (keys[POLICY_DEFAULT].value)
 		fallback_parse(parser, keys[POLICY_DEFAULT].value);
-	}
 	if (keys[POLICY_BUDGET].value)
 		budget_parse(parser, keys[POLICY_BUDGET].value);
 	return keys[POLICY_RULES].value ? rules_parse(parser, keys[POLICY_RULES].value) : 0;

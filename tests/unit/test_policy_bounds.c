@@ -277,6 +277,25 @@ static void mistakes_are_bounded(void **state)
 	free(text.data);
 }
 
+/* Looking for races is bounded too, and none is let through for that. */
+static void races_are_found_among_many_rules(void **state)
+{
+	struct findings findings;
+	struct text text = {.data = NULL};
+
+	(void)state;
+	text_add(&text, "version: 1\ndefault: allow\nrules:\n");
+	for (unsigned i = 0; i < 12000; i++)
+		text_add(&text,
+			"- {name: r%u, action: %s, match: {%s flags: {any: [0x%x, 0x%x]}}}\n", i,
+			i % 2 ? "allow" : "deny", i % 2 ? "" : "name: n,", 0x10001 + 2 * i,
+			0x20001 + 2 * i);
+	assert_int_equal(load(text.data, text.len, &findings), -EINVAL);
+	/* Some of them are unreachable as well. */
+	assert_in_range(findings.count, 6000, 10000);
+	free(text.data);
+}
+
 /* Bytes of every kind, cut off anywhere: an answer, and no crash. */
 static void any_bytes_are_answered(void **state)
 {
@@ -366,6 +385,7 @@ int main(void)
 		cmocka_unit_test(depth_is_bounded),
 		cmocka_unit_test(sizes_are_bounded),
 		cmocka_unit_test(mistakes_are_bounded),
+		cmocka_unit_test(races_are_found_among_many_rules),
 		cmocka_unit_test(any_bytes_are_answered),
 		cmocka_unit_test(references_are_counted),
 		cmocka_unit_test(files_are_read),
