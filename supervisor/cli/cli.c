@@ -10,7 +10,7 @@
 /* More long options than any command has. */
 #define OPTIONS_MAX 32
 
-static void print_error(const char *format, va_list arguments)
+static void printf_like(1, 0) print_error(const char *format, va_list arguments)
 {
 	fputs("fdwarden: ", stderr);
 	vfprintf(stderr, format, arguments);

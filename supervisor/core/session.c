@@ -217,7 +217,7 @@ static int session_kill(struct session *session, uint64_t id, struct answer *ret
 	/* Should the signal not have reached it, then at least the call fails. */
 	int r = notify_fail(session->listener, id, EPERM);
 
-	ret_answer->error = EPERM;
+	ret_answer->error = killed ? 0 : EPERM;
 	/* A caller that is gone because we killed it has got its answer, and is worth an event. */
 	return killed && r == NOTIFY_GONE ? NOTIFY_OK : r;
 }

@@ -219,12 +219,12 @@ static int call_with_bad_names(void *unused)
  */
 static void test_names_that_cannot_be_read_never_pass(void **state)
 {
-	static const char *const policies[] = {
-		"version: 1\n",
+	static const char by_name[] =
 		"version: 1\ndefault: allow\nrules:\n"
-		"- {name: by-name, match: {name: x}, action: deny, advisory: true}\n",
-		"version: 1\nrules:\n- {name: rename, action: emulate, rename: fine}\n",
-	};
+		"- {name: by-name, match: {name: x}, action: deny, advisory: true}\n";
+	static const char rename[] =
+		"version: 1\nrules:\n- {name: rename, action: emulate, rename: fine}\n";
+	const char *const policies[] = {"version: 1\n", by_name, rename};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(policies); i++) {
