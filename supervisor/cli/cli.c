@@ -42,7 +42,7 @@ static const char *option_nearest(const char *word, const struct option *options
 	const char *names[OPTIONS_MAX];
 	size_t count = 0;
 
-	while (options[count].name && count < OPTIONS_MAX) {
+	while (count < OPTIONS_MAX && options[count].name) {
 		names[count] = options[count].name;
 		count++;
 	}
