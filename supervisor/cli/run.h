@@ -93,8 +93,10 @@ int run_exit_status(const siginfo_t *info);
 int run_keep_capabilities(const int *kept);
 
 /*
- * In a process that only stands by: lets go of the command's standard streams and of every
+ * In a process that only stands by: lets go of the command's standard input and output and of every
  * descriptor that is not close-on-exec, which are the command's alone, so that their other ends see
- * the command close them. Keeps descriptor 2 when asked to. Returns 0 or -errno.
+ * the command close them. Standard error goes last, when there is nothing left to complain about. 0
+ * or -errno.
  */
-int run_release_descriptors(bool keep_stderr);
+int run_release_descriptors(void);
+int run_release_stderr(void);

@@ -144,8 +144,8 @@ int run_front(pid_t supervisor, int control, struct cgroup_group *group)
 
 	sigfillset(&all);
 	signal_fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (signal_fd < 0 || run_keep_capabilities(kept) < 0 ||
-		run_release_descriptors(false) < 0) {
+	if (signal_fd < 0 || run_keep_capabilities(kept) < 0 || run_release_descriptors() < 0 ||
+		run_release_stderr() < 0) {
 		cli_error("cannot wait for the command");
 		return EXIT_FDWARDEN_FAILED;
 	}

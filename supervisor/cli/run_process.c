@@ -80,17 +80,26 @@ static int close_inherited(void)
 	return 0;
 }
 
-int run_release_descriptors(bool keep_stderr)
+static int replace_with_null(int first, int last)
 {
 	_cleanup_close_ int null = open_null();
 
 	if (null < 0)
 		return -errno;
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		if (fd == STDERR_FILENO && keep_stderr)
-			continue;
+	for (int fd = first; fd <= last; fd++)
 		if (dup2(null, fd) < 0)
 			return -errno;
-	}
-	return close_inherited();
+	return 0;
+}
+
+int run_release_descriptors(void)
+{
+	int r = replace_with_null(STDIN_FILENO, STDOUT_FILENO);
+
+	return r < 0 ? r : close_inherited();
+}
+
+int run_release_stderr(void)
+{
+	return replace_with_null(STDERR_FILENO, STDERR_FILENO);
 }

@@ -119,7 +119,7 @@ static int start_session(struct supervisor *supervisor, int listener)
 	if (r < 0)
 		return r;
 	supervisor->listener = session_fd(supervisor->session);
-	return -pthread_create(&supervisor->thread, NULL, session_thread, supervisor->session);
+	return 0;
 }
 
 /* What the path of a call uses. An ordinary user has none of it and sees only its own processes. */
@@ -135,7 +135,26 @@ static const int kept[] = {KEPT, -1};
 /* The root of a cgroup tree is a folder that not even root may write to without it. */
 static const int kept_with_group[] = {KEPT, CAP_DAC_OVERRIDE, -1};
 
-/* Takes the command's listener, starts answering, and lets the command go. */
+/* Becomes what it is to be for its whole life, while the command's process installs the filter. */
+static int supervisor_settle(struct supervisor *supervisor)
+{
+	int r = leave_process_group(supervisor->config->init);
+
+	raise_descriptor_limit();
+	/* Capabilities are each thread's own: before there is a second one. */
+	if (r == 0)
+		r = run_keep_capabilities(supervisor->config->group ? kept_with_group : kept);
+	if (r == 0)
+		r = run_release_descriptors();
+	if (r == 0)
+		r = start_audit(supervisor);
+	return r;
+}
+
+/*
+ * Takes the command's listener, lets the command go and starts answering. A command that is quicker
+ * than us waits in its first call; should the thread fail, our end turns that into ENOSYS.
+ */
 static int supervisor_start(struct supervisor *supervisor, int handshake)
 {
 	_cleanup_close_ int listener = -1;
@@ -145,20 +164,14 @@ static int supervisor_start(struct supervisor *supervisor, int handshake)
 	if (r < 0 || listener < 0)
 		return -ECONNRESET;
 	supervisor->wait_killable = word == RUN_LISTENER_KILLABLE;
-	raise_descriptor_limit();
-	r = leave_process_group(supervisor->config->init);
-	/* Capabilities are each thread's own: before there is a second one. */
-	if (r == 0)
-		r = run_keep_capabilities(supervisor->config->group ? kept_with_group : kept);
-	if (r == 0)
-		r = start_audit(supervisor);
-	if (r == 0)
-		r = start_session(supervisor, take_fd(&listener));
-	/* Last, because after it nobody hears us complain. */
-	if (r == 0)
-		r = run_release_descriptors(supervisor->config->summary);
+	r = start_session(supervisor, take_fd(&listener));
 	if (r == 0)
 		r = message_send_fd(handshake, RUN_READY, -1);
+	if (r == 0)
+		r = -pthread_create(&supervisor->thread, NULL, session_thread, supervisor->session);
+	/* Last, because after it nobody hears us complain. */
+	if (r == 0 && !supervisor->config->summary)
+		r = run_release_stderr();
 	return r;
 }
 
@@ -341,7 +354,9 @@ int run_supervise(const struct run_config *config, int control)
 
 	if (r == 0) {
 		handshake = start_command(&supervisor);
-		r = handshake < 0 ? handshake : supervisor_start(&supervisor, handshake);
+		r = handshake < 0 ? handshake : supervisor_settle(&supervisor);
+		if (r == 0)
+			r = supervisor_start(&supervisor, handshake);
 	}
 	if (r < 0) {
 		/* The command says for itself why it could not hand over a listener. */
