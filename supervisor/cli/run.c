@@ -26,26 +26,27 @@ struct run_options {
 
 static const char run_help[] =
 	"Usage: fdwarden run [OPTION...] [--] COMMAND [ARG...]\n"
-	"Runs the command, and answers every memfd_create(2) of it and of all that it starts, by\n"
-	"a policy.\n\n"
-	"  -p, --policy FILE    policy to enforce; \"-\" is stdin (default: the built-in one, "
-	"which\n"
-	"                       emulates every call)\n"
-	"  -e, --events DEST    write one line for each decision to \"-\" (stdout), \"stderr\",\n"
-	"                       \"fd:N\", or a file, which is appended to\n"
+	"Runs the command, and answers every memfd_create(2) of it and of all that it\n"
+	"starts, by a policy.\n"
+	"\n"
+	"  -p, --policy FILE    policy to enforce; \"-\" is stdin (default: the built-in\n"
+	"                       one, which emulates every call)\n"
+	"  -e, --events DEST    write one line for each decision to \"-\" (stdout),\n"
+	"                       \"stderr\", \"fd:N\", or a file, which is appended to\n"
 	"      --format FORMAT  of the events: json (default) or tracee\n"
 	"  -s, --summary        print a table of the decisions on stderr at the end\n"
 	"  -m, --memory SIZE    run in a new memory cgroup with this limit, as 512MiB\n"
 	"      --mode MODE      enforce or audit, whatever the policy says\n"
 	"  -t, --tenant NAME    name in the events (default: run)\n"
-	"  -h, --help           show this help\n\n"
-	"Exit status: the command's own, 128+N when signal N ended it; 126 when it cannot be\n"
-	"executed, 127 when there is none; 125 when fdwarden itself failed; 2 for wrong usage or "
-	"a\n"
-	"wrong policy.\n\n"
+	"  -h, --help           show this help\n"
+	"\n"
+	"Exit status: the command's own, 128+N when signal N ended it; 126 when it cannot\n"
+	"be executed, 127 when there is none; 125 when fdwarden itself failed; 2 for\n"
+	"wrong usage or a wrong policy.\n"
+	"\n"
 	"Examples:\n"
 	"  fdwarden run -- python3 app.py\n"
-	"  fdwarden run --policy web.yaml --events /var/log/memfd.json --memory 1GiB -- server\n";
+	"  fdwarden run -p web.yaml -e /var/log/memfd.json -m 1GiB -- server\n";
 
 enum {
 	OPTION_FORMAT = 256,

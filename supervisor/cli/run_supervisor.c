@@ -330,8 +330,11 @@ static int start_command(struct supervisor *supervisor)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
 	supervisor->command = fork();
-	if (supervisor->command == 0)
+	if (supervisor->command == 0) {
+		/* Or the command would wait for the word of a supervisor that has died. */
+		fd_close(ends[0]);
 		run_command(supervisor->config, ends[1]);
+	}
 	fd_close(ends[1]);
 	if (supervisor->command < 0)
 		return fd_close(ends[0]), -errno;

@@ -91,3 +91,11 @@ manual_run_options() {
 		mandoc -T lint -W error "$page"
 	done
 }
+@test "manual pages name only pages that exist" {
+	for page in "$SOURCE_ROOT"/contrib/man/*.scd; do
+		for name in $(grep -o '\*fdwarden[a-z-]*\*([1-8])' "$page" | tr -d '*' | sort -u); do
+			file=${name%(*}.${name##*(}
+			[ -f "$SOURCE_ROOT/contrib/man/${file%)}.scd" ]
+		done
+	done
+}
