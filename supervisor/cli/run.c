@@ -267,6 +267,16 @@ static int run_start(struct run_config *config)
 	return run_front(supervisor, front_end, config->group);
 }
 
+/* Descriptors are found and callers are known by it (tracee.h); runtimes mount it in containers. */
+static int check_proc(void)
+{
+	if (access("/proc/self/fd", F_OK) == 0)
+		return -1;
+	cli_error("cannot use /proc: %s", strerror(errno));
+	fputs("  hint: mount it: mount -t proc proc /proc\n", stderr);
+	return EXIT_FDWARDEN_FAILED;
+}
+
 static int prepare(const struct run_options *options, struct run_config *config)
 {
 	int status = load_policy(options, config);

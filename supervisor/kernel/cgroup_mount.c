@@ -419,7 +419,7 @@ static int mount_find_any(struct cgroup_mount *ret_mount)
 	struct mntent entry;
 
 	if (!file)
-		return -errno;
+		return errno == ENOENT ? -ENODEV : -errno; /* no /proc, nothing to be seen */
 	while (getmntent_r(file, &entry, text, sizeof(text))) {
 		if (strcmp(entry.mnt_type, "cgroup") != 0 && strcmp(entry.mnt_type, "cgroup2") != 0)
 			continue;

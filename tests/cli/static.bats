@@ -31,8 +31,9 @@ in_container() {
 	[[ $output == *'"name":"probe"'*'"decision":"emulate"'* ]]
 }
 
-@test "it supervises without /proc" {
-	run -0 chroot "$root" /fdwarden run -- /probe
+@test "without /proc it starts nothing and says why" {
+	run -125 chroot "$root" /fdwarden run -- /probe
+	[[ $output == *"cannot use /proc"* ]]
 }
 
 @test "it refuses" {
