@@ -282,6 +282,8 @@ static int prepare(const struct run_options *options, struct run_config *config)
 	int status = load_policy(options, config);
 
 	if (status < 0)
+		status = check_proc();
+	if (status < 0)
 		status = check_cgroup(config);
 	if (status < 0)
 		status = prepare_events(options, config);
