@@ -191,7 +191,7 @@ static void rule_make(struct model *model, size_t number, struct input *input)
 		conditions_vary(rule, &model->rules[input_take(input, (unsigned)number)], input);
 	else
 		conditions_make(rule, input);
-	snprintf(rule->name, sizeof(rule->name), "r%zu", number);
+	snprintf(rule->name, sizeof(rule->name), "r%hu", (unsigned short)number);
 	decision_make(&rule->decision, true, input);
 	rule->decision.rule = rule->name;
 	if (rule->decision.verdict == VERDICT_EMULATE) {
