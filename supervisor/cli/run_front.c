@@ -24,12 +24,16 @@ struct front {
 
 /*
  * A signal from the terminal goes to the whole foreground group, and so has reached the command
- * already; a SIGCONT from the supervisor only wakes us. All others were meant for the command.
+ * already, save the one for its hang-up, which only the session's leader gets: us, where the
+ * command would have been it. A SIGCONT from the supervisor only wakes us. All others were meant
+ * for the command.
  */
 static bool is_for_command(const struct front *front, const struct signalfd_siginfo *info)
 {
-	if (info->ssi_signo == SIGCHLD || info->ssi_code == SI_KERNEL)
+	if (info->ssi_signo == SIGCHLD)
 		return false;
+	if (info->ssi_code == SI_KERNEL)
+		return info->ssi_signo == SIGHUP && getsid(0) == getpid();
 	return info->ssi_signo != SIGCONT || (pid_t)info->ssi_pid != front->supervisor;
 }
 

@@ -4,11 +4,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -52,6 +54,75 @@ static ssize_t memory_read(pid_t tid, uint64_t address, void *buf, size_t size)
 	return n < 0 ? -errno : n;
 }
 
+/*
+ * Whether memory that is mapped for execution only can be read on this machine, which the kernel's
+ * copy from a caller asks nobody but the hardware (protection keys on x86, PAN on arm64).
+ */
+static bool exec_only_is_readable(void)
+{
+	char *page = mmap(NULL, PAGE_BORDER, PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool readable;
+
+	if (page == MAP_FAILED)
+		return false;
+	/* The empty path: ENOENT where the kernel can read it. */
+	readable = access(page, F_OK) == 0 || errno != EFAULT;
+	munmap(page, PAGE_BORDER);
+	return readable;
+}
+
+/* Whether the task itself could read the byte at address, by its mapping's protection. */
+static bool mapping_is_readable(pid_t tid, uint64_t address)
+{
+	char path[PROC_PATH_MAX];
+	char protection[5] = "";
+	uint64_t start, end = 0;
+
+	proc_path(path, tid, "maps");
+
+	FILE *maps = fopen(path, "re");
+
+	while (maps && address >= end)
+		if (fscanf(maps, "%" SCNx64 "-%" SCNx64 " %4s%*[^\n]", &start, &end, protection) !=
+			3)
+			break;
+	if (maps)
+		fclose(maps);
+	if (address >= end || address < start)
+		return false;
+	return protection[0] == 'r' || protection[1] == 'w' ||
+	       (protection[2] == 'x' && exec_only_is_readable());
+}
+
+/*
+ * Goes on where process_vm_readv(2) stopped for want of PROT_READ: a mapping that is only writable
+ * is readable all the same to the hardware, and so to the kernel's copy of the name. /proc/TID/mem
+ * reads whatever is mapped, so the protection is looked at first. The mapping may change in
+ * between: then we judge other bytes than we might have, but the bytes that we judge are the bytes
+ * that we use.
+ */
+static size_t memory_read_on(pid_t tid, uint64_t address, char *buf, size_t got, size_t size)
+{
+	char path[PROC_PATH_MAX];
+	_cleanup_close_ int mem = -1;
+
+	proc_path(path, tid, "mem");
+	mem = open(path, O_RDONLY | O_CLOEXEC);
+	while (mem >= 0 && got < size && !memchr(buf, '\0', got)) {
+		uint64_t at = address + got;
+		size_t in_page = (size_t)(PAGE_BORDER - at % PAGE_BORDER);
+		ssize_t n;
+
+		if (!mapping_is_readable(tid, at))
+			break;
+		n = pread(mem, buf + got, in_page < size - got ? in_page : size - got, (off_t)at);
+		if (n <= 0)
+			break;
+		got += (size_t)n;
+	}
+	return got;
+}
+
 int tracee_read_name(pid_t tid, uint64_t address, struct tracee_name *ret_name)
 {
 	/* One byte more than a name may have, for its NUL or for the proof that it is too long. */
@@ -67,8 +138,12 @@ int tracee_read_name(pid_t tid, uint64_t address, struct tracee_name *ret_name)
 
 	ssize_t n = memory_read(tid, address, name.bytes, wanted);
 
-	if (n < 0)
+	if (n < 0 && n != -EFAULT)
 		return (int)n;
+	if (n < 0)
+		n = 0;
+	if ((size_t)n < wanted && !memchr(name.bytes, '\0', (size_t)n))
+		n = (ssize_t)memory_read_on(tid, address, name.bytes, (size_t)n, wanted);
 
 	name.len = strnlen(name.bytes, (size_t)n);
 	/* No NUL, and not enough bytes to call it too long: the kernel would have faulted here. */
