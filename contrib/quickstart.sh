@@ -41,7 +41,7 @@ demo() {
 	trap 'rm -f "$events"' EXIT
 	cat <<'END'
 A Python program makes some memfds. fdwarden receives each memfd_create(2), judges it by the default
-policy (policies/default.yaml), and answers: the program notices nothing but the refusals.
+policy (policies/default.yaml, which refuses nothing) and answers. The program notices nothing.
 
 --- the program ---------------------------------------------------------------------------------
 END
@@ -55,7 +55,7 @@ def attempt(what, name, flags):
         print(f"{what}: {errno.errorcode[error.errno]} ({error.strerror})")
         return -1
     link = os.readlink(f"/proc/self/fd/{fd}")
-    print(f"{what}: descriptor {fd}, {link}")
+    print(f"{what}: descriptor {fd}, {link!a}")
     return fd
 
 MFD_NOEXEC_SEAL, MFD_EXEC = 0x8, 0x10
@@ -87,7 +87,7 @@ $(head -n 1 "$events")
 
 Next:
   sh contrib/quickstart.sh -- COMMAND...       run any program this way
-  $fdwarden run --events - -- COMMAND...
+  $fdwarden run --policy $here/policies/no-fileless-exec.yaml --events - -- COMMAND...
   $fdwarden help run
 END
 	return "$status"

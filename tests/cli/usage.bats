@@ -88,7 +88,8 @@ refuses() {
 	run -143 "$FDWARDEN" run sh -c 'kill -TERM $$'
 	run -137 "$FDWARDEN" run sh -c 'kill -KILL $$'
 	run -127 "$FDWARDEN" run ./missing
-	run -127 "$FDWARDEN" run no-such-command-anywhere
+	# A folder of PATH that a user may not read would make it 126, as it does for env(1).
+	run -127 env PATH=/usr/bin:/bin "$FDWARDEN" run no-such-command-anywhere
 	: >plain
 	run -126 "$FDWARDEN" run ./plain
 }
