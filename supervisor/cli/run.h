@@ -41,6 +41,7 @@ struct run_config {
 /* From the front to the supervisor: a signal for the command. */
 struct run_signal {
 	int signo;
+	int stop;    /* SIGCONT: the number of the last stop that the front knew of */
 	bool queued; /* sent by sigqueue(3), with a value */
 	union sigval value;
 };
@@ -49,6 +50,7 @@ struct run_signal {
 struct run_notice {
 	enum {
 		RUN_STARTED, /* value: the command's pid */
+		RUN_STOPPED, /* value: how many times the command has stopped */
 		RUN_EXITED,  /* value: the exit status to end with */
 		RUN_LEFT,    /* the front may end; other processes live on, and the supervisor with
 				them */

@@ -17,6 +17,7 @@ struct front {
 	pid_t supervisor; /* 0 once it is gone */
 	pid_t command;    /* 0: not known yet */
 	int control;      /* to the supervisor; borrowed */
+	int stop;         /* number of its last stop */
 	int status;       /* the command's; -1: not known */
 	bool left;        /* the supervisor lives on, and other processes with it */
 	bool done;        /* nothing is left to wait for */
@@ -37,22 +38,6 @@ static bool is_for_command(const struct front *front, const struct signalfd_sigi
 	return info->ssi_signo != SIGCONT || (pid_t)info->ssi_pid != front->supervisor;
 }
 
-static void front_forward(struct front *front, const struct signalfd_siginfo *info)
-{
-	struct run_signal signal = {
-		.signo = (int)info->ssi_signo,
-		.queued = info->ssi_code == SI_QUEUE,
-		.value.sival_ptr = (void *)(uintptr_t)info->ssi_ptr,
-	};
-
-	/* The supervisor is the one that reaps the command, so only it can be sure whose pid it is.
-	 */
-	if (front->supervisor)
-		(void)send(front->control, &signal, sizeof(signal), MSG_NOSIGNAL);
-	else if (front->command)
-		run_forward(front->command, &signal);
-}
-
 static void front_read_notices(struct front *front)
 {
 	struct run_notice notice;
@@ -61,6 +46,9 @@ static void front_read_notices(struct front *front)
 		switch (notice.kind) {
 		case RUN_STARTED:
 			front->command = notice.value;
+			break;
+		case RUN_STOPPED:
+			front->stop = notice.value;
 			break;
 		case RUN_EXITED:
 			front->status = notice.value;
@@ -72,6 +60,26 @@ static void front_read_notices(struct front *front)
 			break;
 		}
 	}
+}
+
+static void front_forward(struct front *front, const struct signalfd_siginfo *info)
+{
+	/* Which stop a SIGCONT is about: told after we were stopped ourselves. */
+	front_read_notices(front);
+
+	struct run_signal signal = {
+		.signo = (int)info->ssi_signo,
+		.stop = front->stop,
+		.queued = info->ssi_code == SI_QUEUE,
+		.value.sival_ptr = (void *)(uintptr_t)info->ssi_ptr,
+	};
+
+	/* The supervisor is the one that reaps the command, so only it can be sure whose pid it is.
+	 */
+	if (front->supervisor)
+		(void)send(front->control, &signal, sizeof(signal), MSG_NOSIGNAL);
+	else if (front->command)
+		run_forward(front->command, &signal);
 }
 
 /*

@@ -41,6 +41,7 @@ struct supervisor {
 	pthread_t thread; /* runs the session */
 	bool wait_killable;
 	bool stopped; /* the command is */
+	int stops;    /* how often it has stopped */
 	bool listener_ended;
 	bool front_gone;
 	int status;           /* of the command; -1: it lives */
@@ -185,11 +186,33 @@ static void front_follow(const struct supervisor *supervisor, int signo)
 		kill(supervisor->front, signo);
 }
 
+/*
+ * The front learns the number of this stop only after it was stopped itself, and so once it goes on
+ * again: a SIGCONT that it hands down with an earlier number was meant for an earlier stop.
+ */
+static void command_stopped(struct supervisor *supervisor)
+{
+	supervisor->stopped = true;
+	supervisor->stops++;
+	front_follow(supervisor, SIGSTOP);
+	supervisor_tell(
+		supervisor, (struct run_notice){.kind = RUN_STOPPED, .value = supervisor->stops});
+}
+
+static bool is_for_this_stop(const struct supervisor *supervisor, const struct run_signal *signal)
+{
+	return supervisor->stopped && signal->stop == supervisor->stops;
+}
+
 static void command_changed(struct supervisor *supervisor, const siginfo_t *info)
 {
-	if (info->si_code == CLD_STOPPED || info->si_code == CLD_CONTINUED) {
-		supervisor->stopped = info->si_code == CLD_STOPPED;
-		front_follow(supervisor, supervisor->stopped ? SIGSTOP : SIGCONT);
+	if (info->si_code == CLD_STOPPED) {
+		command_stopped(supervisor);
+		return;
+	}
+	if (info->si_code == CLD_CONTINUED) {
+		supervisor->stopped = false;
+		front_follow(supervisor, SIGCONT);
 		return;
 	}
 	if (info->si_code == CLD_TRAPPED)
@@ -219,7 +242,8 @@ static void supervisor_handle_control(struct supervisor *supervisor)
 
 	if (n == sizeof(signal)) {
 		/* A job that is continued got its SIGCONT with the whole group. */
-		if (supervisor->status < 0 && (signal.signo != SIGCONT || supervisor->stopped))
+		if (supervisor->status < 0 &&
+			(signal.signo != SIGCONT || is_for_this_stop(supervisor, &signal)))
 			run_forward(supervisor->command, &signal);
 	} else if (n == 0) {
 		/* Killing the pid that the caller knows has to end the command, as it would have.

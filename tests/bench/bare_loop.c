@@ -39,9 +39,10 @@ enum mode {
 	MODE_CONTINUE, /* SECCOMP_USER_NOTIF_FLAG_CONTINUE */
 	MODE_DENY,     /* EPERM */
 	MODE_EMULATE,  /* read the name, make the file, inject it */
+	MODE_EMULATE2, /* the same, in the two steps that survive a kill: kernel/notify.h */
 };
 
-static const char *const mode_names[] = {"idle", "continue", "deny", "emulate"};
+static const char *const mode_names[] = {"idle", "continue", "deny", "emulate", "emulate2"};
 
 static _Noreturn void die(const char *what)
 {
@@ -118,26 +119,33 @@ static void answer(int listener, struct seccomp_notif_resp response)
 		die("bare-loop: NOTIF_SEND");
 }
 
-static void emulate(int listener, const struct seccomp_notif *call)
+static int inject(int listener, const struct seccomp_notif *call, int fd, bool one_step)
+{
+	struct seccomp_notif_addfd addfd = {
+		.id = call->id,
+		.flags = one_step ? SECCOMP_ADDFD_FLAG_SEND : 0,
+		.srcfd = (uint32_t)fd,
+		.newfd_flags = (call->data.args[1] & MFD_CLOEXEC) ? O_CLOEXEC : 0,
+	};
+	int number = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd);
+
+	if (number < 0 && errno != ENOENT)
+		return errno;
+	if (number >= 0 && !one_step)
+		answer(listener, (struct seccomp_notif_resp){.id = call->id, .val = number});
+	return 0;
+}
+
+static void emulate(int listener, const struct seccomp_notif *call, bool one_step)
 {
 	char name[NAME_ROOM + 1];
-	unsigned flags = (unsigned)call->data.args[1];
 	bool readable = name_read((pid_t)call->pid, call->data.args[0], name);
-	int fd = (int)syscall(__NR_memfd_create, readable ? name : NULL, flags);
-	int error = fd < 0 ? errno : 0;
+	int fd = (int)syscall(
+		__NR_memfd_create, readable ? name : NULL, (unsigned)call->data.args[1]);
+	int error = fd < 0 ? errno : inject(listener, call, fd, one_step);
 
-	if (fd >= 0) {
-		struct seccomp_notif_addfd inject = {
-			.id = call->id,
-			.flags = SECCOMP_ADDFD_FLAG_SEND,
-			.srcfd = (uint32_t)fd,
-			.newfd_flags = (flags & MFD_CLOEXEC) ? O_CLOEXEC : 0,
-		};
-
-		if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &inject) < 0 && errno != ENOENT)
-			error = errno;
+	if (fd >= 0)
 		close(fd);
-	}
 	if (error != 0)
 		answer(listener, (struct seccomp_notif_resp){.id = call->id, .error = -error});
 }
@@ -164,8 +172,8 @@ static _Noreturn void serve(int listener, enum mode mode)
 				continue;
 			die("bare-loop: NOTIF_RECV");
 		}
-		if (mode == MODE_EMULATE)
-			emulate(listener, &call);
+		if (mode == MODE_EMULATE || mode == MODE_EMULATE2)
+			emulate(listener, &call, mode == MODE_EMULATE);
 		else if (mode == MODE_DENY)
 			answer(listener,
 				(struct seccomp_notif_resp){.id = call.id, .error = -EPERM});
@@ -216,8 +224,8 @@ int main(int argc, char **argv)
 	int mode = argc >= 4 && strcmp(argv[2], "--") == 0 ? mode_parse(argv[1]) : -1;
 
 	if (mode < 0) {
-		fprintf(stderr,
-			"usage: bare-loop idle|continue|deny|emulate -- COMMAND [ARG...]\n");
+		fprintf(stderr, "usage: bare-loop idle|continue|deny|emulate|emulate2 -- COMMAND "
+				"[ARG...]\n");
 		return 2;
 	}
 

@@ -76,9 +76,11 @@ class Bench:
         for kind in KINDS:
             yield f"{kind}: bare loop", [self.bare_loop, kind, "--"], "memfd"
             yield f"{kind}: fdwarden", self.fdwarden(kind), "memfd"
+        yield "emulate2: bare loop", [self.bare_loop, "emulate2", "--"], "memfd"
         for count in RULE_COUNTS:
             yield f"rules: {count}", self.fdwarden(f"rules-{count}"), "memfd"
         yield "getppid: native", [], "getppid"
+        yield "getppid: idle filter", [self.bare_loop, "idle", "--"], "getppid"
         yield "getppid: fdwarden", self.fdwarden("emulate"), "getppid"
 
     def measure(self, prefix, call):
@@ -138,7 +140,15 @@ def compare(rounds):
             result[f"{kind} {figure[:-3]}"] = ratio(
                 rounds, f"{kind}: fdwarden", f"{kind}: bare loop", figure
             )
-    result["getppid p50"] = ratio(rounds, "getppid: fdwarden", "getppid: native", "p50_ns")
+    # What a file's way through two steps costs, and what fdwarden adds to that.
+    for figure in FIGURES:
+        result[f"emulate to 2 steps {figure[:-3]}"] = ratio(
+            rounds, "emulate: fdwarden", "emulate2: bare loop", figure
+        )
+    result["getppid to native"] = ratio(rounds, "getppid: fdwarden", "getppid: native", "p50_ns")
+    result["getppid to idle"] = ratio(
+        rounds, "getppid: fdwarden", "getppid: idle filter", "p50_ns"
+    )
     result["1000 rules - 1, us"] = statistics.median(
         (a["p50_ns"] - b["p50_ns"]) / 1000
         for a, b in zip(rounds["rules: 1000"], rounds["rules: 1"])

@@ -36,9 +36,9 @@ class Terminal:
             except OSError:
                 pass  # the last one on the terminal has left
 
-    def wait_for(self, pattern):
+    def wait_for(self, pattern, patience=PATIENCE):
         """Reads until the pattern comes, takes what was read so far away, returns the match."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         while time.monotonic() < end:
             match = re.search(pattern.encode(), self.seen)
             if match:
@@ -49,6 +49,17 @@ class Terminal:
 
     def send(self, text):
         os.write(self.master, text.encode())
+
+    def ask(self, line, pattern):
+        """Has a shell run a line. Again if need be: bash drops what is typed while it takes the
+        terminal back from a job that has stopped, without fdwarden too."""
+        for _ in range(PATIENCE // 3):
+            self.send(line + "\n")
+            try:
+                return self.wait_for(pattern, 3)
+            except AssertionError as error:
+                last = error
+        raise last
 
     def foreground(self):
         return os.tcgetpgrp(self.master)
@@ -117,12 +128,10 @@ class TerminalTest(unittest.TestCase):
         terminal.send("one\n")
         terminal.wait_for("one\r\none\r\n")
         for _ in range(3):
-            time.sleep(0.5)  # nobody stops what he has just continued
             terminal.send("\x1a")
             terminal.wait_for("Stopped[^\n]*\n(.*\n)*.*prompt> ")
             self.assertEqual(terminal.foreground(), terminal.pid)
-            terminal.send("jobs -l\n")
-            terminal.wait_for(r"Stopped.*\n(.*\n)*.*prompt> ")
+            terminal.ask("jobs -l", r"Stopped.*\n(.*\n)*.*prompt> ")
             terminal.send("fg\n")
             terminal.wait_for("fdwarden run[^\n]*\n")
             terminal.send("two\n")
