@@ -17,16 +17,17 @@ void facts_start(
 	facts->source = source;
 	facts->tid = (pid_t)notif->pid;
 	facts->name_address = notif->data.args[0];
+	facts->name_error = 0;
 	facts->ids = (struct tracee_ids){.uid = (uid_t)-1, .gid = (gid_t)-1};
 	facts->comm[0] = '\0';
 }
 
 static int fetch_name(struct facts *facts)
 {
-	int r = tracee_read_name(facts->tid, facts->name_address, &facts->name);
-
-	if (r < 0)
-		return r;
+	if (facts->name_error == 0)
+		facts->name_error = tracee_read_name(facts->tid, facts->name_address, &facts->name);
+	if (facts->name_error < 0)
+		return facts->name_error;
 	facts->call.name = facts->name.bytes;
 	facts->call.name_len = facts->name.len;
 	return 0;

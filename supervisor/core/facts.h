@@ -25,6 +25,7 @@ struct facts {
 	pid_t tid;
 	uint64_t name_address;
 	struct tracee_name name;
+	int name_error; /* why the name could not be read, 0 or -errno: see facts_fetch() */
 	struct tracee_ids ids;
 	size_t cgroup_len;
 	char comm[TRACEE_COMM_MAX];
@@ -38,7 +39,9 @@ void facts_start(
 
 /*
  * Fetches one fact unless it is known. What it stores is true of the caller only if the call still
- * waits afterwards. Returns 0, -EFAULT when the name cannot be read by the caller itself, -ESRCH
+ * waits afterwards. A name that could not be read is not tried again: another thread may have put
+ * it there meanwhile, and what was judged to have no name must not get a file under a name that
+ * nobody judged. Returns 0, -EFAULT when the name cannot be read by the caller itself, -ESRCH
  * when the caller is gone, or another -errno when it cannot be found out.
  */
 int facts_fetch(struct facts *facts, enum fact fact);
