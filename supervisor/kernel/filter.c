@@ -2,15 +2,14 @@
 #include "kernel/filter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -74,40 +73,39 @@ static int context_add_rules(scmp_filter_ctx context)
 	return seccomp_rule_add(context, SCMP_ACT_NOTIFY, SCMP_SYS(memfd_create), 0);
 }
 
-/* libseccomp 2.5 exports to a descriptor only. */
+/*
+ * libseccomp 2.5 exports to a descriptor only. A pipe: what is written to a file, and a memfd is
+ * one, counts against RLIMIT_FSIZE. A program that does not fit in it is an error (EAGAIN).
+ */
 static int context_export(scmp_filter_ctx context, struct sock_fprog *ret_program)
 {
-	_cleanup_close_ int fd = memfd_create("fdwarden-filter", MFD_CLOEXEC);
-	struct stat st;
+	_cleanup_close_ int read_fd = -1;
+	_cleanup_close_ int write_fd = -1;
+	int fds[2];
 
-	if (fd < 0)
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
+	read_fd = fds[0];
+	write_fd = fds[1];
 
-	int r = seccomp_export_bpf(context, fd);
+	int r = seccomp_export_bpf(context, write_fd);
 
 	if (r < 0)
 		return r;
-	if (fstat(fd, &st) < 0)
-		return -errno;
 
-	const size_t size = (size_t)st.st_size;
-
-	if (size == 0 || size % sizeof(struct sock_filter) ||
-		size / sizeof(struct sock_filter) > BPF_MAXINSNS)
-		return -EBADMSG;
-
-	_cleanup_free_ struct sock_filter *code = malloc(size);
+	const size_t size_max = BPF_MAXINSNS * sizeof(struct sock_filter);
+	_cleanup_free_ struct sock_filter *code = malloc(size_max);
 
 	if (!code)
 		return -ENOMEM;
 
-	ssize_t n = pread(fd, code, size, 0);
+	ssize_t n = read(read_fd, code, size_max);
 
 	if (n < 0)
 		return -errno;
-	if ((size_t)n != size)
+	if (n == 0 || (size_t)n % sizeof(struct sock_filter))
 		return -EBADMSG;
-	ret_program->len = (unsigned short)(size / sizeof(struct sock_filter));
+	ret_program->len = (unsigned short)((size_t)n / sizeof(struct sock_filter));
 	ret_program->filter = take_ptr(code);
 	return 0;
 }
