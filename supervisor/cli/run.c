@@ -137,6 +137,12 @@ static int open_events_fd(const char *number)
 
 	if (*number == '\0' || *end != '\0' || fd < 0 || fd > INT32_MAX)
 		return -EINVAL;
+	int mode = fcntl((int)fd, F_GETFL);
+
+	/* O_PATH: where we were started without this standard stream. */
+	if (mode < 0 || mode & O_PATH || (mode & O_ACCMODE) == O_RDONLY)
+		return -EBADF;
+
 	int copy = fcntl((int)fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 
 	if (copy < 0)

@@ -61,6 +61,7 @@ void run_command(const struct run_config *config, int handshake)
 
 	restore_signals(config);
 	execvp(config->command[0], config->command);
-	cli_error("%s: %s", config->command[0], strerror(errno));
-	_exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
+	r = errno; /* writing to a stderr that is closed sets another */
+	cli_error("%s: %s", config->command[0], strerror(r));
+	_exit(r == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
 }

@@ -25,24 +25,48 @@ struct front {
 
 /*
  * A signal from the terminal goes to the whole foreground group, and so has reached the command
- * already, save the one for its hang-up, which only the session's leader gets: us, where the
- * command would have been it. A SIGCONT from the supervisor only wakes us. All others were meant
- * for the command.
+ * already, save those for its hang-up, which only the session's leader gets: us, where the command
+ * would have been it. What else the kernel sends is for one process, such as the signal of an
+ * alarm(2) that outlived the execve(2) which made us.
  */
+static bool is_for_group(const struct signalfd_siginfo *info)
+{
+	if (info->ssi_code != SI_KERNEL)
+		return false;
+	switch (info->ssi_signo) {
+	case SIGHUP:
+	case SIGCONT:
+		return getsid(0) != getpid();
+	case SIGINT:
+	case SIGQUIT:
+	case SIGTSTP:
+	case SIGTTIN:
+	case SIGTTOU:
+	case SIGWINCH:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A SIGCONT from the supervisor only wakes us. All others were meant for the command. */
 static bool is_for_command(const struct front *front, const struct signalfd_siginfo *info)
 {
-	if (info->ssi_signo == SIGCHLD)
+	if (info->ssi_signo == SIGCHLD || is_for_group(info))
 		return false;
-	if (info->ssi_code == SI_KERNEL)
-		return info->ssi_signo == SIGHUP && getsid(0) == getpid();
 	return info->ssi_signo != SIGCONT || (pid_t)info->ssi_pid != front->supervisor;
 }
 
 static void front_read_notices(struct front *front)
 {
 	struct run_notice notice;
+	ssize_t n;
 
-	while (recv(front->control, &notice, sizeof(notice), MSG_DONTWAIT) == sizeof(notice)) {
+	while ((n = recv(front->control, &notice, sizeof(notice), MSG_DONTWAIT)) > 0 ||
+		(n < 0 && errno == ECONNRESET)) {
+		/* A supervisor that died with our signals unread: said once, ahead of its words. */
+		if (n != sizeof(notice))
+			continue;
 		switch (notice.kind) {
 		case RUN_STARTED:
 			front->command = notice.value;
@@ -107,8 +131,11 @@ static void front_reap(struct front *front)
 	}
 	if (front->supervisor)
 		return;
-	/* With no child left and no status told, the supervisor failed before the command began. */
-	if (r < 0 && errno == ECHILD && front->status < 0)
+	/*
+	 * With no command told, or with no child left and no status told, the supervisor failed
+	 * before the command began. Children that we were started with do not count.
+	 */
+	if (front->status < 0 && (front->command == 0 || (r < 0 && errno == ECHILD)))
 		front->status = EXIT_FDWARDEN_FAILED;
 	front->done = front->status >= 0;
 }

@@ -29,6 +29,9 @@
 /* How long a reader of events may take at the end. */
 #define FLUSH_MS 1000
 
+/* Several times what the deepest path of a call takes; only pages that are used cost memory. */
+#define THREAD_STACK_BYTES (1024 * 1024)
+
 struct supervisor {
 	const struct run_config *config;
 	pid_t front;
@@ -90,6 +93,24 @@ static void *session_thread(void *userdata)
 	return NULL;
 }
 
+/*
+ * Threads get a stack of our own size: the default one is the command's RLIMIT_STACK, which may be
+ * too small to live in or too large to be had.
+ */
+static int set_thread_stack(void)
+{
+	pthread_attr_t attr;
+	int r = pthread_attr_init(&attr);
+
+	if (r != 0)
+		return -r;
+	r = pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
+	if (r == 0)
+		r = pthread_setattr_default_np(&attr);
+	pthread_attr_destroy(&attr);
+	return -r;
+}
+
 static int start_audit(struct supervisor *supervisor)
 {
 	const struct run_config *config = supervisor->config;
@@ -147,6 +168,8 @@ static int supervisor_settle(struct supervisor *supervisor)
 		r = run_keep_capabilities(supervisor->config->group ? kept_with_group : kept);
 	if (r == 0)
 		r = run_release_descriptors();
+	if (r == 0)
+		r = set_thread_stack();
 	if (r == 0)
 		r = start_audit(supervisor);
 	return r;
@@ -218,6 +241,9 @@ static void command_changed(struct supervisor *supervisor, const siginfo_t *info
 	if (info->si_code == CLD_TRAPPED)
 		return;
 	supervisor->status = run_exit_status(info);
+	/* Killed while it was stopped: the front stopped with it, and has an end to tell of. */
+	if (supervisor->stopped)
+		front_follow(supervisor, SIGCONT);
 	supervisor_tell(
 		supervisor, (struct run_notice){.kind = RUN_EXITED, .value = supervisor->status});
 	supervisor->deadline_ns = clock_now_ns(CLOCK_MONOTONIC) + GRACE_NS;
@@ -228,6 +254,15 @@ static void supervisor_reap(struct supervisor *supervisor)
 	const int what = WEXITED | WSTOPPED | WCONTINUED | WNOHANG;
 	siginfo_t info = {0};
 
+	/*
+	 * The command's end is told before it is reaped: should we be killed in between, the front
+	 * inherits what there is to reap.
+	 */
+	if (supervisor->status < 0 &&
+		waitid(P_PID, (id_t)supervisor->command, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+		info.si_pid != 0)
+		command_changed(supervisor, &info);
+	info.si_pid = 0;
 	while (waitid(P_ALL, 0, &info, what) == 0 && info.si_pid != 0) {
 		if (info.si_pid == supervisor->command && supervisor->status < 0)
 			command_changed(supervisor, &info);
