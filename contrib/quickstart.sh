@@ -21,7 +21,8 @@ END
 
 build_fdwarden() {
 	packages_install "$here/contrib/packages-build.txt"
-	log=$build.log
+	mkdir -p "$build"
+	log=$build/quickstart.log
 	if [ ! -f "$build/build.ninja" ]; then
 		say "Configuring ..."
 		meson setup "$build" "$here" --buildtype=release -Dtests=disabled >"$log" 2>&1 || {
