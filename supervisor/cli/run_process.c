@@ -3,7 +3,6 @@
 /* What the processes of `fdwarden run` have in common. */
 
 #include <cap-ng.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/file.h"
 #include "cli/cli.h"
 #include "cli/run.h"
 
@@ -56,16 +56,10 @@ static int open_null(void)
 	return fd >= 0 ? fd : memfd_create("null", MFD_CLOEXEC);
 }
 
-static void dir_close(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
 /* All of our own are close-on-exec from birth, so what is not came from whoever started us. */
 static int close_inherited(void)
 {
-	cleanup(dir_close) DIR *dir = opendir("/proc/self/fd");
+	_cleanup_closedir_ DIR *dir = opendir("/proc/self/fd");
 	const struct dirent *entry;
 
 	if (!dir)

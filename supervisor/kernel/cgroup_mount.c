@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libcgroup.h>
@@ -9,12 +8,12 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include "base/fd.h"
+#include "base/file.h"
 #include "kernel/cgroup_mount.h"
 
 /* More mounts of one controller than this are not looked at. */
@@ -25,20 +24,6 @@
 
 /* Room for a /proc/self/cgroup of every controller, each path as long as the kernel prints it. */
 #define CGROUP_TEXT_MAX ((size_t)16 * PATH_MAX)
-
-static void file_close_ptr(FILE **file)
-{
-	if (*file)
-		fclose(*file);
-}
-#define _cleanup_file_ cleanup(file_close_ptr)
-
-static void dir_close_ptr(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-#define _cleanup_dir_ cleanup(dir_close_ptr)
 
 void cgroup_mount_done(struct cgroup_mount *mount)
 {
@@ -191,7 +176,7 @@ int cgroup_mount_relative(
 static bool procs_has(int dir_fd, const char *path, pid_t pid)
 {
 	_cleanup_close_ int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC);
-	_cleanup_file_ FILE *file = fd < 0 ? NULL : fdopen(fd, "re");
+	_cleanup_fclose_ FILE *file = fd < 0 ? NULL : fdopen(fd, "re");
 	int listed;
 
 	if (!file)
@@ -222,7 +207,7 @@ static bool search_below(int dir_fd, struct search *search, unsigned depth)
 	}
 
 	int list_fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_dir_ DIR *dir = list_fd < 0 ? NULL : fdopendir(list_fd);
+	_cleanup_closedir_ DIR *dir = list_fd < 0 ? NULL : fdopendir(list_fd);
 
 	if (!dir) {
 		fd_close(list_fd);
@@ -312,7 +297,7 @@ static char *mount_read_root(int fd)
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) < 0 || !(stx.stx_mask & STATX_MNT_ID))
 		return NULL;
 
-	_cleanup_file_ FILE *file = fopen("/proc/self/mountinfo", "re");
+	_cleanup_fclose_ FILE *file = fopen("/proc/self/mountinfo", "re");
 
 	if (!file)
 		return NULL;
@@ -414,7 +399,7 @@ static unsigned libcgroup_mounts(char *paths[static CGROUP_MOUNTS_MAX])
  */
 static int mount_find_any(struct cgroup_mount *ret_mount)
 {
-	_cleanup_file_ FILE *file = setmntent("/proc/self/mounts", "re");
+	_cleanup_fclose_ FILE *file = setmntent("/proc/self/mounts", "re");
 	char text[4 * PATH_MAX];
 	struct mntent entry;
 

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/tracee.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -15,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/file.h"
 #include "kernel/compat.h"
 #include "kernel/notify.h"
 
@@ -80,14 +79,12 @@ static bool mapping_is_readable(pid_t tid, uint64_t address)
 
 	proc_path(path, tid, "maps");
 
-	FILE *maps = fopen(path, "re");
+	_cleanup_fclose_ FILE *maps = fopen(path, "re");
 
 	while (maps && address >= end)
 		if (fscanf(maps, "%" SCNx64 "-%" SCNx64 " %4s%*[^\n]", &start, &end, protection) !=
 			3)
 			break;
-	if (maps)
-		fclose(maps);
 	if (address >= end || address < start)
 		return false;
 	return protection[0] == 'r' || protection[1] == 'w' ||
@@ -249,12 +246,6 @@ int tracee_ids_from_proc(pid_t tid, struct tracee_ids *ret_ids)
 	return status_parse(text, ret_ids);
 }
 
-static void dir_close(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
 /* The soft RLIMIT_NOFILE; not by prlimit(2), which needs the same uids or CAP_SYS_RESOURCE. */
 static int fd_limit(pid_t tid, unsigned *ret_limit)
 {
@@ -290,7 +281,7 @@ int tracee_fd_table_is_full(pid_t tid)
 		return r;
 	proc_path(path, tid, "fd");
 
-	cleanup(dir_close) DIR *dir = opendir(path);
+	_cleanup_closedir_ DIR *dir = opendir(path);
 
 	if (!dir)
 		return proc_error(-errno);
