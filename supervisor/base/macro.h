@@ -13,6 +13,9 @@
 
 #define printf_like(fmt, first) __attribute__((format(printf, fmt, first)))
 
+/* A symbol of libfdwarden; all others are hidden. */
+#define EXPORT __attribute__((visibility("default")))
+
 static inline void free_ptr(void *p)
 {
 	free(*(void **)p);

@@ -10,13 +10,14 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "base/file.h"
 
 /* Returns 0 (with *ret NULL when there is none) or a positive errno, as getpwnam(3) says. */
 int getpwnam_r(const char *name, struct passwd *entry, char *buf, size_t size, struct passwd **ret)
 {
-	FILE *file = fopen("/etc/passwd", "re");
+	_cleanup_fclose_ FILE *file = fopen("/etc/passwd", "re");
 	int error;
 
 	*ret = NULL;
@@ -25,7 +26,6 @@ int getpwnam_r(const char *name, struct passwd *entry, char *buf, size_t size, s
 	while ((error = fgetpwent_r(file, entry, buf, size, ret)) == 0)
 		if (strcmp(entry->pw_name, name) == 0)
 			break;
-	fclose(file);
 	if (error)
 		*ret = NULL;
 	return error == ENOENT ? 0 : error;
@@ -34,7 +34,7 @@ int getpwnam_r(const char *name, struct passwd *entry, char *buf, size_t size, s
 /* The same for getgrnam(3). */
 int getgrnam_r(const char *name, struct group *entry, char *buf, size_t size, struct group **ret)
 {
-	FILE *file = fopen("/etc/group", "re");
+	_cleanup_fclose_ FILE *file = fopen("/etc/group", "re");
 	int error;
 
 	*ret = NULL;
@@ -43,7 +43,6 @@ int getgrnam_r(const char *name, struct group *entry, char *buf, size_t size, st
 	while ((error = fgetgrent_r(file, entry, buf, size, ret)) == 0)
 		if (strcmp(entry->gr_name, name) == 0)
 			break;
-	fclose(file);
 	if (error)
 		*ret = NULL;
 	return error == ENOENT ? 0 : error;

@@ -11,8 +11,6 @@
 #include "core/session.h"
 #include "fdwarden/fdwarden.h"
 
-#define EXPORT __attribute__((visibility("default")))
-
 /* Listeners that are looked at in one dispatch; the others come first in the next. */
 #define DISPATCH_MAX 64
 

@@ -12,8 +12,6 @@
 #include "fdwarden/fdwarden.h"
 #include "kernel/filter.h"
 
-#define EXPORT __attribute__((visibility("default")))
-
 EXPORT int fdwarden_install_filter(void)
 {
 	struct filter_features features;

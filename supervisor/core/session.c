@@ -14,9 +14,6 @@
 #include "kernel/memfile.h"
 #include "kernel/notify.h"
 
-/* vm.memfd_noexec 2: MEMFD_NOEXEC_SCOPE_NOEXEC_ENFORCED, include/linux/pid_namespace.h */
-#define NOEXEC_SCOPE_STRICTEST 2
-
 /* Calls that are received before the first of them is answered. */
 #define SESSION_SLOTS 64
 
@@ -148,6 +145,12 @@ static void session_judge(struct session *session, struct decision *ret_decision
 		budget_apply(session->policy, &session->facts, ret_decision);
 }
 
+/* The flags that the file is made with. */
+static uint32_t emulated_flags(const struct session *session, const struct decision *decision)
+{
+	return (session->facts.call.flags & ~decision->flags_clear) | decision->flags_add;
+}
+
 /*
  * Makes the file that the caller would have got. Returns its descriptor, or -errno as the kernel
  * would have said it.
@@ -156,7 +159,7 @@ static int session_make_file(struct session *session, const struct decision *dec
 {
 	struct facts *facts = &session->facts;
 	struct memfile_request request = {
-		.flags = (facts->call.flags & ~decision->flags_clear) | decision->flags_add,
+		.flags = emulated_flags(session, decision),
 		.noexec_scope = -1, /* what a file with MFD_NOEXEC_SEAL is under any */
 	};
 	int r = facts_fetch(facts, FACT_NAME);
@@ -174,7 +177,7 @@ static int session_make_file(struct session *session, const struct decision *dec
 	/* Where the caller's setting cannot be known, the strictest permits nothing too much. */
 	if (!(request.flags & MFD_NOEXEC_SEAL) &&
 		tracee_memfd_noexec(session->source.cache, facts->tid, &request.noexec_scope) < 0)
-		request.noexec_scope = NOEXEC_SCOPE_STRICTEST;
+		request.noexec_scope = MEMFD_NOEXEC_SCOPE_NOEXEC_ENFORCED;
 	request.owner = facts->ids.fsuid == session->own_uid ? (uid_t)-1 : facts->ids.fsuid;
 	request.group = facts->ids.fsgid == session->own_gid ? (gid_t)-1 : facts->ids.fsgid;
 	return memfile_create(&request);
@@ -195,11 +198,11 @@ static int session_emulate(struct session *session, uint64_t id, const struct de
 	struct answer *ret_answer)
 {
 	_cleanup_close_ int file = session_make_file(session, decision);
-	uint32_t flags = (session->facts.call.flags & ~decision->flags_clear) | decision->flags_add;
+	bool close_on_exec = emulated_flags(session, decision) & MFD_CLOEXEC;
 	int r;
 
 	if (file >= 0) {
-		r = notify_inject(session->listener, id, file, flags & MFD_CLOEXEC,
+		r = notify_inject(session->listener, id, file, close_on_exec,
 			session->wait_killable, &ret_answer->fd);
 		if (r >= 0)
 			return r;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/macro.h"
 #include "base/text.h"
 #include "core/summary.h"
@@ -101,16 +102,15 @@ static uint64_t latency_quantile(const uint64_t *steps, uint64_t count, unsigned
 }
 
 /*
- * FNV-1a. A tenant can make names collide, which costs at most a walk over the whole table, in the
- * writer's time and not in the call's.
+ * A tenant can make names collide, which costs at most a walk over the whole table, in the writer's
+ * time and not in the call's.
  */
 static uint64_t event_hash(const struct event *event)
 {
-	uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ (uint64_t)event->verdict << 1 ^
-			(uint64_t)event->name_known;
+	uint64_t hash = HASH_INIT ^ (uint64_t)event->verdict << 1 ^ (uint64_t)event->name_known;
 
 	for (size_t i = 0; event->name_known && i < event->name.len; i++)
-		hash = (hash ^ (unsigned char)event->name.bytes[i]) * UINT64_C(0x100000001b3);
+		hash = hash_byte(hash, (unsigned char)event->name.bytes[i]);
 	return hash * UINT64_C(0x9e3779b97f4a7c15);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/hash.h"
 #include "kernel/cgroup.h"
 #include "kernel/cgroup_mount.h"
 
@@ -247,7 +248,7 @@ int cgroup_view_measure(
 	if (below_len < 0)
 		return below_len;
 
-	uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a, of each prefix in one pass */
+	uint64_t hash = HASH_INIT; /* of each prefix, in one pass */
 
 	for (size_t i = 0;; i++) {
 		bool end = i == (size_t)below_len;
@@ -260,7 +261,7 @@ int cgroup_view_measure(
 		}
 		if (end)
 			break;
-		hash = (hash ^ (unsigned char)below[i]) * UINT64_C(0x100000001b3);
+		hash = hash_byte(hash, (unsigned char)below[i]);
 	}
 	*ret_memory = memory;
 	return 0;

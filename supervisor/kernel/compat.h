@@ -4,18 +4,11 @@
 /* What the kernel has and the headers of the oldest distribution we build on (Linux 6.1) lack. */
 
 #include <fcntl.h>
-#include <linux/memfd.h>
 #include <linux/seccomp.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 
-/* memfd_create(2), Linux 6.3 */
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x0010U
-#endif
+#include "base/memfd.h"
 
 /* include/uapi/linux/seccomp.h: Linux 5.19, 6.6, 6.6 */
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV

@@ -8,13 +8,6 @@
 #include "base/fd.h"
 #include "kernel/compat.h"
 
-/* vm.memfd_noexec, include/linux/pid_namespace.h */
-enum noexec_scope {
-	NOEXEC_SCOPE_EXEC = 0,     /* files without either flag get MFD_EXEC */
-	NOEXEC_SCOPE_SEAL = 1,     /* they get MFD_NOEXEC_SEAL */
-	NOEXEC_SCOPE_ENFORCED = 2, /* and MFD_EXEC is refused */
-};
-
 /* Not through glibc, whose wrapper may one day check arguments itself. */
 static int memfd_create_raw(const char *name, uint32_t flags)
 {
@@ -29,9 +22,9 @@ static int memfd_create_raw(const char *name, uint32_t flags)
  */
 static uint32_t noexec_apply(uint32_t flags, int scope)
 {
-	if (scope < NOEXEC_SCOPE_EXEC || flags & (MFD_EXEC | MFD_NOEXEC_SEAL))
+	if (scope < MEMFD_NOEXEC_SCOPE_EXEC || flags & (MFD_EXEC | MFD_NOEXEC_SEAL))
 		return flags;
-	return flags | (scope >= NOEXEC_SCOPE_SEAL ? MFD_NOEXEC_SEAL : MFD_EXEC);
+	return flags | (scope >= MEMFD_NOEXEC_SCOPE_NOEXEC_SEAL ? MFD_NOEXEC_SEAL : MFD_EXEC);
 }
 
 /*
@@ -49,7 +42,8 @@ int memfile_create(const struct memfile_request *request)
 {
 	const uint32_t flags = noexec_apply(request->flags, request->noexec_scope);
 
-	if (request->noexec_scope >= NOEXEC_SCOPE_ENFORCED && !(flags & MFD_NOEXEC_SEAL))
+	if (request->noexec_scope >= MEMFD_NOEXEC_SCOPE_NOEXEC_ENFORCED &&
+		!(flags & MFD_NOEXEC_SEAL))
 		return noexec_refuse(flags);
 
 	_cleanup_close_ int fd = memfd_create_raw(request->name, flags | MFD_CLOEXEC);

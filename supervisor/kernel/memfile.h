@@ -6,6 +6,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Values of vm.memfd_noexec (include/linux/pid_namespace.h). */
+enum {
+	MEMFD_NOEXEC_SCOPE_EXEC = 0,            /* files without either flag get MFD_EXEC */
+	MEMFD_NOEXEC_SCOPE_NOEXEC_SEAL = 1,     /* they get MFD_NOEXEC_SEAL */
+	MEMFD_NOEXEC_SCOPE_NOEXEC_ENFORCED = 2, /* and MFD_EXEC is refused */
+};
+
 /*
  * What memfd_create(2) in the caller would have made. name NULL stands for a name that the caller
  * cannot read itself, so that the kernel reports it in its own order of checks.
@@ -13,10 +20,11 @@
 struct memfile_request {
 	const char *name; /* borrowed, NUL-ended */
 	uint32_t flags;
-	int noexec_scope; /* the caller's vm.memfd_noexec as tracee_memfd_noexec() gives it, -1: as
-			     ours */
-	uid_t owner; /* the caller's fsuid and fsgid, in the supervisor's user namespace; -1: */
-	gid_t group; /* the same as ours. CAP_CHOWN is needed where they are not */
+	int noexec_scope; /* the caller's, from tracee_memfd_noexec(); -1: the same as ours */
+	/* The caller's fsuid and fsgid in our user namespace; -1: the same as ours, else CAP_CHOWN
+	 * is needed. */
+	uid_t owner;
+	gid_t group;
 };
 
 /*

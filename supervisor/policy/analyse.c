@@ -21,16 +21,6 @@ struct analysis {
 	uint64_t work;
 };
 
-/* Whether flags can meet both tests, which then become one. */
-static bool test_join(struct flag_test *all, struct flag_test test)
-{
-	if ((all->value ^ test.value) & all->mask & test.mask)
-		return false;
-	all->mask |= test.mask;
-	all->value |= test.value;
-	return true;
-}
-
 /* Whether all flags that meet the first also meet the second. */
 static bool test_implies(struct flag_test test, struct flag_test other)
 {
@@ -73,8 +63,9 @@ static bool conditions_overlap(
 			struct flag_test all = a->all;
 
 			analysis->work++;
-			if (test_join(&all, b->all) && test_join(&all, any_at(policy, a, i)) &&
-				test_join(&all, any_at(policy, b, j)) &&
+			if (flag_test_join(&all, b->all) &&
+				flag_test_join(&all, any_at(policy, a, i)) &&
+				flag_test_join(&all, any_at(policy, b, j)) &&
 				none_permits(analysis, a, all) && none_permits(analysis, b, all))
 				return true;
 		}
@@ -125,7 +116,7 @@ static bool condition_covers(struct analysis *analysis, uint32_t condition, uint
 		struct flag_test all = b->all;
 
 		analysis->work++;
-		if (test_join(&all, any_at(policy, b, i)) &&
+		if (flag_test_join(&all, any_at(policy, b, i)) &&
 			!condition_covers_case(analysis, a, all, b))
 			return false;
 	}

@@ -103,16 +103,6 @@ static int tests_parse(struct parser *parser, uint32_t node, struct span *ret_sp
 	return r;
 }
 
-/* Joins a test to those that must all hold. Returns false when they exclude each other. */
-static bool all_join(struct flag_test *all, struct flag_test test)
-{
-	if ((all->value ^ test.value) & all->mask & test.mask)
-		return false;
-	all->mask |= test.mask;
-	all->value |= test.value;
-	return true;
-}
-
 static int all_parse(struct parser *parser, const struct key *key, struct flag_condition *condition)
 {
 	struct buffer *tests = &parser->draft->tests;
@@ -121,7 +111,8 @@ static int all_parse(struct parser *parser, const struct key *key, struct flag_c
 	int r = tests_parse(parser, key->value, &span);
 
 	for (uint32_t i = 0; r == 0 && i < span.count; i++) {
-		if (all_join(&condition->all, *buffer_at(tests, struct flag_test, span.first + i)))
+		if (flag_test_join(
+			    &condition->all, *buffer_at(tests, struct flag_test, span.first + i)))
 			continue;
 		diagnostic_add(parser->diagnostics, key->mark,
 			"no call has all of these flags: they are values of one field");
@@ -149,7 +140,7 @@ static int none_parse(
 		struct flag_test test = *buffer_at(tests, struct flag_test, span.first + i);
 
 		if (!test_is_bit(test) ||
-			!all_join(&condition->all, (struct flag_test){test.mask, 0}))
+			!flag_test_join(&condition->all, (struct flag_test){test.mask, 0}))
 			*buffer_at(tests, struct flag_test, span.first + kept++) = test;
 	}
 	condition->none = (struct span){span.first, kept};

@@ -69,6 +69,16 @@ struct flag_test {
 	uint32_t mask, value; /* (flags & mask) == value */
 };
 
+/* Adds a test that must hold as well. Returns false when no flags can meet both. */
+static inline bool flag_test_join(struct flag_test *all, struct flag_test test)
+{
+	if ((all->value ^ test.value) & all->mask & test.mask)
+		return false;
+	all->mask |= test.mask;
+	all->value |= test.value;
+	return true;
+}
+
 /* Holds when (flags & mask) == value, and one of any (unless empty), and none of none hold. */
 struct flag_condition {
 	struct flag_test all;

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "base/hash.h"
+
 /* Directives before a document are compared with each other by libyaml, all with all. */
 #define DIRECTIVES_MAX 16
 
@@ -15,7 +17,7 @@ struct frame {
 };
 
 struct anchor {
-	uint32_t hash;
+	uint64_t hash;
 	uint32_t node;
 	char *name; /* owned */
 };
@@ -108,19 +110,19 @@ static int node_add(
 	return 0;
 }
 
-static uint32_t anchor_hash(const char *name)
+static uint64_t anchor_hash(const char *name)
 {
-	uint32_t hash = 2166136261u; /* FNV-1a */
+	uint64_t hash = HASH_INIT;
 
 	for (; *name; name++)
-		hash = (hash ^ (unsigned char)*name) * 16777619u;
+		hash = hash_byte(hash, (unsigned char)*name);
 	return hash;
 }
 
 /* The node of that name; the last one when the name was used again. 0: none. */
 static uint32_t anchor_find(const struct reader *reader, const char *name)
 {
-	uint32_t hash = anchor_hash(name);
+	uint64_t hash = anchor_hash(name);
 
 	for (unsigned i = reader->anchor_count; i-- > 0;) {
 		const struct anchor *anchor = &reader->anchors[i];
