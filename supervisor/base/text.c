@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/memfd.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -11,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/macro.h"
+#include "base/memfd.h"
 #include "base/text.h"
 
 struct size_unit {
@@ -55,41 +55,6 @@ int text_parse_size(const char *text, uint64_t *ret_bytes)
 	*ret_bytes = bytes;
 	return 0;
 }
-
-const char *text_format_size(uint64_t bytes, char *buf)
-{
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-	uint64_t whole = bytes, tenths = 0;
-	size_t unit = 0;
-
-	/* What one decimal would round up to 1024.0 belongs to the next unit already. */
-	while (unit + 1 < ARRAY_SIZE(units) && (whole >= 1024 || (whole == 1023 && tenths == 10))) {
-		unsigned shift = 10 * (unsigned)++unit;
-		uint64_t one = UINT64_C(1) << shift;
-
-		whole = bytes >> shift;
-		tenths = ((bytes & (one - 1)) * 10 + one / 2) >> shift;
-	}
-	if (tenths == 10) {
-		whole++;
-		tenths = 0;
-	}
-	/* Both are below 1024; saying so lets the compiler see that the text fits. */
-	if (tenths == 0)
-		snprintf(buf, TEXT_SIZE_MAX, "%hu %s", (unsigned short)whole, units[unit]);
-	else
-		snprintf(buf, TEXT_SIZE_MAX, "%hu.%hu %s", (unsigned short)whole,
-			(unsigned short)tenths, units[unit]);
-	return buf;
-}
-
-/* Linux 6.3; the headers of the oldest distribution we build on lack them. */
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x0010U
-#endif
 
 #define HUGE_FIELD       ((uint32_t)MFD_HUGE_MASK << MFD_HUGE_SHIFT)
 #define HUGE_SIZE(log_2) HUGE_FIELD, ((uint32_t)(log_2) << MFD_HUGE_SHIFT)

@@ -15,13 +15,6 @@
  */
 int text_parse_size(const char *text, uint64_t *ret_bytes);
 
-/* Room for the longest result of text_format_size(), NUL included. */
-#define TEXT_SIZE_MAX 16
-
-/* Writes a size for people, such as "64 MiB" or "1.5 GiB", into buf of TEXT_SIZE_MAX bytes. Returns
- * buf. */
-const char *text_format_size(uint64_t bytes, char *buf);
-
 /* One flag of memfd_create(2), or one huge-page size: set when (flags & mask) == value. */
 struct memfd_flag {
 	const char *name; /* without the MFD_ prefix */

@@ -71,8 +71,9 @@ int pattern_match(const struct policy *policy, const struct pattern *pattern, co
 	return 0;
 }
 
-int patterns_match(const struct policy *policy, struct span patterns, const char *text, size_t len,
-	struct regex_matcher *matcher)
+/* The answer of the first pattern that matches or gives up. */
+static int patterns_match(const struct policy *policy, struct span patterns, const char *text,
+	size_t len, struct regex_matcher *matcher)
 {
 	int r = 0;
 

@@ -4,11 +4,9 @@
 #include "policy/regex.h"
 #include "policy/rule.h"
 
-/* Whether text matches: 1, 0, or -E2BIG when the regular expression took too much work. matcher may
- * be NULL in a policy without regular expressions. */
+/*
+ * Whether text matches: 1, 0, or -E2BIG when the regular expression took too much work. matcher may
+ * be NULL in a policy without regular expressions.
+ */
 int pattern_match(const struct policy *policy, const struct pattern *pattern, const char *text,
 	size_t len, struct regex_matcher *matcher);
-
-/* The same for the first of several that matches or gives up. */
-int patterns_match(const struct policy *policy, struct span patterns, const char *text, size_t len,
-	struct regex_matcher *matcher);

@@ -62,30 +62,6 @@ static void bad_sizes_are_refused(void **state)
 	assert_int_equal(bytes, 42);
 }
 
-static void sizes_are_written(void **state)
-{
-	static const struct {
-		uint64_t bytes;
-		const char *text;
-	} cases[] = {
-		{0, "0 B"},
-		{1023, "1023 B"},
-		{1024, "1 KiB"},
-		{1536, "1.5 KiB"},
-		{UINT64_C(64) << 20, "64 MiB"},
-		{(UINT64_C(1) << 20) - 1, "1 MiB"},
-		{UINT64_C(1023) * 1024 + 900, "1023.9 KiB"},
-		{UINT64_C(1610612736), "1.5 GiB"},
-		{UINT64_C(1) << 62, "4 EiB"},
-		{UINT64_MAX, "16 EiB"},
-	};
-	char buf[TEXT_SIZE_MAX];
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_string_equal(text_format_size(cases[i].bytes, buf), cases[i].text);
-}
-
 static void flags_are_found(void **state)
 {
 	(void)state;
@@ -244,7 +220,6 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes_are_read),
 		cmocka_unit_test(bad_sizes_are_refused),
-		cmocka_unit_test(sizes_are_written),
 		cmocka_unit_test(flags_are_found),
 		cmocka_unit_test(flags_are_told_apart),
 		cmocka_unit_test(errnos_are_read),
