@@ -185,7 +185,10 @@ static int supervisor_start(struct supervisor *supervisor, int handshake)
 	char word;
 	int r = message_receive_fd(handshake, &word, &listener);
 
-	if (r < 0 || listener < 0)
+	/* The command has said what was wrong, unless it is we who lack a descriptor to take it. */
+	if (r < 0)
+		return r == -EBADMSG ? -EMFILE : r;
+	if (listener < 0)
 		return -ECONNRESET;
 	supervisor->wait_killable = word == RUN_LISTENER_KILLABLE;
 	r = start_session(supervisor, take_fd(&listener));
