@@ -5,6 +5,8 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=contrib/install.sh
 . contrib/install.sh
+# The tools of the packages first, which every user can run: no pyenv, no conda.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 
 usage() {
 	cat <<'END'
