@@ -27,7 +27,6 @@ bash_offers() {
 
 # What fish offers for a line.
 fish_offers() {
-	# shellcheck disable=SC2016 # those are of fish
 	fish --no-config -c 'source $argv[1]; complete -C $argv[2]' "$completions/fdwarden.fish" "$1" |
 		cut -f1
 }

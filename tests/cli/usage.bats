@@ -74,7 +74,6 @@ refuses() {
 }
 
 @test "options of the command are the command's" {
-	# shellcheck disable=SC2016 # expanded by the inner shell
 	run -0 "$FDWARDEN" run sh -c 'echo "$0 $1"' --help --version
 	[ "$output" = "--help --version" ]
 	run -0 "$FDWARDEN" run -- echo --policy
