@@ -67,8 +67,7 @@ enum fdwarden_verdict {
 	FDWARDEN_EMULATE /**< the file was made by the supervisor and injected */
 };
 
-/** One decision. Pointers are valid during the callback. Later versions add members at the end
- * only. */
+/** One decision. Pointers are valid during the callback. Later versions only append members. */
 struct fdwarden_event {
 	const char *tenant;  /**< as given to fdwarden_add_listener() */
 	uint64_t time_ns;    /**< CLOCK_REALTIME when the call was received */
@@ -121,8 +120,7 @@ enum fdwarden_listener_flags {
 int fdwarden_add_listener(struct fdwarden *fdwarden, int listener, struct fdwarden_policy *policy,
 	const char *tenant, unsigned flags);
 
-/** A descriptor to poll for POLLIN (poll(2), epoll(7)); borrowed, the same for the supervisor's
- * life. */
+/** A descriptor to poll for POLLIN (poll(2), epoll(7)); borrowed, always the same one. */
 int fdwarden_get_fd(const struct fdwarden *fdwarden);
 
 /**

@@ -8,8 +8,7 @@
 #define NSEC_PER_MSEC UINT64_C(1000000)
 #define NSEC_PER_USEC UINT64_C(1000)
 
-/* Nanoseconds on a POSIX clock; the clocks used here cannot fail (clock_gettime(2), EINVAL only).
- */
+/* Nanoseconds on a clock that every kernel has, so that clock_gettime(2) cannot fail. */
 static inline uint64_t clock_now_ns(clockid_t clock)
 {
 	struct timespec ts;

@@ -8,8 +8,7 @@
 
 #include "base/macro.h"
 
-/* Closes fd unless it is negative; keeps errno. Returns -1, so that `fd = fd_close(fd)` forgets it.
- */
+/* Closes fd unless negative; keeps errno. Returns -1, so that `fd = fd_close(fd)` forgets it. */
 static inline int fd_close(int fd)
 {
 	if (fd >= 0) {
@@ -39,8 +38,8 @@ static inline int take_fd(int *fd)
 }
 
 /*
- * Reads the whole of a small file below dir_fd (AT_FDCWD for a plain path) into buf, at most size -
- * 1 bytes, and ends it with a NUL. Returns the count of bytes read, or -errno; -EFBIG when it did
+ * Reads the whole of a small file below dir_fd (AT_FDCWD for a plain path) into buf, and ends it
+ * with a NUL. Returns the count of bytes read, or -errno; -EFBIG when it did
  * not fit.
  */
 ssize_t fd_read_file_at(int dir_fd, const char *path, char *buf, size_t size);

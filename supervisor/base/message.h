@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One descriptor over a unix socket (SCM_RIGHTS, unix(7)), bound to one byte that says what it is.
- */
+/* A descriptor over a unix socket (SCM_RIGHTS, unix(7)), bound to a byte that says what it is. */
 
 /* Sends fd (borrowed) tagged with kind. Returns 0 or -errno; -EPIPE when the peer is gone. */
 int message_send_fd(int sock, char kind, int fd);

@@ -58,8 +58,7 @@ static void print_json_diagnostic(const struct policy_diagnostic *diagnostic, vo
 	check->want_comma = true;
 }
 
-/* One object for each file; the diagnostics come first, as they are printed while they are found.
- */
+/* One object for each file; diagnostics come first, as they are printed while they are found. */
 static int check_json(struct check *check, const char *path, struct policy **ret_policy)
 {
 	int r;

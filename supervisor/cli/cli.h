@@ -10,10 +10,9 @@
 #include "base/macro.h"
 
 enum exit_status {
-	EXIT_WRONG = 2, /* wrong usage, or a policy with mistakes */
-	EXIT_FDWARDEN_FAILED =
-		125, /* the same as env(1), timeout(1) and docker: we failed, not the command */
-	EXIT_NOT_EXECUTABLE = 126, /* as a shell does */
+	EXIT_WRONG = 2,             /* wrong usage, or a policy with mistakes */
+	EXIT_FDWARDEN_FAILED = 125, /* not the command; as env(1), timeout(1) and docker */
+	EXIT_NOT_EXECUTABLE = 126,  /* as a shell does */
 	EXIT_NOT_FOUND = 127,
 	EXIT_SIGNALLED = 128, /* plus the signal's number */
 };
@@ -24,9 +23,7 @@ int check_main(int argc, char **argv);
 /* Prints "fdwarden: " and the message to stderr. */
 void cli_error(const char *format, ...) printf_like(1, 2);
 
-/*
- * The same for wrong usage of a command, with a pointer to its --help. Returns EXIT_WRONG.
- */
+/* The same for wrong usage of a command, with a pointer to its --help. Returns EXIT_WRONG. */
 int cli_usage_error(const char *command, const char *format, ...) printf_like(2, 3);
 
 /*

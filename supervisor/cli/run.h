@@ -4,11 +4,14 @@
 /*
  * `fdwarden run` is three processes:
  *
- *   front        the pid that the caller of fdwarden sees: stands for the command. Hands signals
- * down, stops when the command stops, ends with its exit status. supervisor  answers the calls,
- * reaps orphans; lives until the last supervised process is gone, so that a daemon left behind goes
- * on working after the front has returned. command   what was asked for, in the front's process
- * group and session.
+ * - The front has the pid that the caller of fdwarden sees, and stands for the command: hands
+ *   signals down, stops when the command stops, ends with its exit status.
+ *
+ * - The supervisor answers the calls and reaps orphans, in a process group of its own. It lives
+ *   until the last supervised process is gone, so that a daemon left behind goes on working after
+ *   the front has returned.
+ *
+ * - The command is what was asked for, in the front's process group and session.
  *
  * The supervisor is an ancestor of all that it reads from, because that is what Yama's ptrace_scope
  * 1 asks of an ordinary user (Documentation/admin-guide/LSM/Yama.rst). The front is a process of
@@ -65,8 +68,7 @@ struct run_notice {
  */
 int run_front(pid_t supervisor, int control, struct cgroup_group *group);
 
-/* In the supervisor. control (borrowed) leads to the front. Returns the supervisor's own exit
- * status. */
+/* In the supervisor. control (borrowed) leads to the front. Returns its own exit status. */
 int run_supervise(const struct run_config *config, int control);
 
 /*

@@ -51,8 +51,7 @@ void run_command(const struct run_config *config, int handshake)
 	if (listener < 0)
 		fail_to_install(listener);
 
-	/* Without a supervisor there is nothing to say: it has told what was wrong, or was killed.
-	 */
+	/* Without a supervisor there is nothing to say: it has said why, or was killed. */
 	r = message_send_fd(
 		handshake, features.wait_killable ? RUN_LISTENER_KILLABLE : RUN_LISTENER, listener);
 	listener = fd_close(listener);

@@ -98,8 +98,7 @@ static void front_forward(struct front *front, const struct signalfd_siginfo *in
 		.value.sival_ptr = (void *)(uintptr_t)info->ssi_ptr,
 	};
 
-	/* The supervisor is the one that reaps the command, so only it can be sure whose pid it is.
-	 */
+	/* The supervisor reaps the command, so only it can be sure whose pid that is. */
 	if (front->supervisor)
 		(void)send(front->control, &signal, sizeof(signal), MSG_NOSIGNAL);
 	else if (front->command)
@@ -170,8 +169,7 @@ static int front_loop(struct front *front, int signal_fd)
 	return front->status;
 }
 
-/* Signals for a command that has changed its ids, and the cgroup that nobody else may be left to
- * remove. */
+/* For signals to a command that has changed its ids; for the cgroup that we may have to remove. */
 static const int kept[] = {CAP_KILL, CAP_DAC_OVERRIDE, -1};
 
 int run_front(pid_t supervisor, int control, struct cgroup_group *group)

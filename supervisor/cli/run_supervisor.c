@@ -284,8 +284,7 @@ static void supervisor_handle_control(struct supervisor *supervisor)
 			(signal.signo != SIGCONT || is_for_this_stop(supervisor, &signal)))
 			run_forward(supervisor->command, &signal);
 	} else if (n == 0) {
-		/* Killing the pid that the caller knows has to end the command, as it would have.
-		 */
+		/* Killing the pid that the caller knows has to end the command. */
 		supervisor->front_gone = true;
 		if (supervisor->status < 0)
 			kill(supervisor->command, SIGKILL);

@@ -296,8 +296,7 @@ static void remember_tenant(struct audit *audit, uint64_t head)
 	memcpy(audit->tenant, event.tenant, sizeof(audit->tenant));
 }
 
-/* Makes lines of what is in the ring, as many as go into one write(2), first of what was dropped.
- */
+/* Makes lines of what is in the ring, as many as one write(2) takes; first of what was dropped. */
 static void fill(struct audit *audit, uint64_t head)
 {
 	uint64_t dropped = audit_dropped(audit);

@@ -15,8 +15,7 @@
 struct event {
 	uint64_t time_ns;    /* CLOCK_REALTIME when the call was received */
 	uint64_t latency_ns; /* from receiving the call to having answered it */
-	pid_t pid, tid;      /* thread group and thread, in the supervisor's PID namespace; pid 0:
-				unknown */
+	pid_t pid, tid;      /* process and thread, in our PID namespace; pid 0: unknown */
 	uid_t uid;           /* real uid in the supervisor's user namespace; (uid_t)-1: unknown */
 	uint32_t flags;      /* as the caller gave them */
 	enum verdict verdict;

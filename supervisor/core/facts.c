@@ -10,8 +10,7 @@ void facts_start(
 {
 	tracee_cache_begin(source->cache);
 	facts->call = (struct policy_call){
-		/* memfd_create(2) takes unsigned int: the kernel drops the register's upper half.
-		 */
+		/* An unsigned int: the kernel drops the register's upper half. */
 		.flags = (uint32_t)notif->data.args[1],
 	};
 	facts->source = source;

@@ -348,8 +348,7 @@ static int session_step(struct session *session)
 	count = session_receive_queued(session);
 	for (size_t i = 0; i < count; i++) {
 		r = session_handle(session, &session->slots[i]);
-		/* An answer that the kernel does not take for a reason we do not know: never open.
-		 */
+		/* For whatever reason the kernel did not take the answer: never open. */
 		if (r < 0)
 			(void)notify_fail(
 				session->listener, session->slots[i].notification.notif.id, EPERM);

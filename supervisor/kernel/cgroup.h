@@ -8,20 +8,15 @@
  * read.
  */
 
+#include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
-#include "base/macro.h"
-
-/* A view of the memory hierarchy with cached descriptors of the groups seen last. Belongs to one
- * thread. */
+/* The memory hierarchy, with cached descriptors of the groups seen last. Belongs to one thread. */
 struct cgroup_view;
 
-/*
- * Finds the memory controller. Returns 0, or -errno: -ENODEV when no memory controller is visible
- * here.
- */
+/* Returns 0, or -errno: -ENODEV when no memory controller is visible here. */
 int cgroup_view_new(struct cgroup_view **ret_view);
+/* Takes NULL, returns NULL. */
 struct cgroup_view *cgroup_view_free(struct cgroup_view *view);
 
 /*
@@ -73,8 +68,7 @@ struct cgroup_group;
  */
 int cgroup_group_new(uint64_t limit_bytes, struct cgroup_group **ret_group, const char **ret_hint);
 
-/* Moves the calling process into it. Async-signal-safe: may stand between fork and exec. 0 or
- * -errno. */
+/* Moves the calling process into it. Async-signal-safe, for use after fork. Returns 0 or -errno. */
 int cgroup_group_enter(const struct cgroup_group *group);
 
 /*

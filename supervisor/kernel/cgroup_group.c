@@ -29,8 +29,8 @@ struct cgroup_group {
 	int parent_fd; /* the folder that it was made in, O_PATH */
 	int procs_fd;  /* its cgroup.procs, for writing */
 	char name[GROUP_NAME_MAX];
-	char aside[GROUP_NAME_MAX +
-		   8]; /* where we moved ourselves to, in parent_fd; "" for nowhere */
+	/* Where we moved ourselves to, in parent_fd; "" for nowhere. */
+	char aside[GROUP_NAME_MAX + sizeof("-self")];
 };
 
 /* What differs between the versions of the controller. */
@@ -362,8 +362,7 @@ static int group_remove_entry(
 	return 0;
 }
 
-/* One attempt: removes the group after all groups that the command made in it, if they are empty.
- */
+/* One attempt: removes the group after those that the command made in it, if they are empty. */
 static int group_remove_tree(const struct cgroup_group *group)
 {
 	char path[GROUP_NAME_MAX + 64];
@@ -385,8 +384,7 @@ struct cgroup_group *cgroup_group_remove(struct cgroup_group *group)
 	uint64_t deadline = clock_now_ns(CLOCK_MONOTONIC) + REMOVE_WAIT_NS;
 	struct timespec pause = {.tv_nsec = NSEC_PER_MSEC};
 
-	/* A task is reaped a moment before the kernel has taken it, or its memory, out of the
-	 * group. */
+	/* A task is reaped a moment before the kernel takes it, or its memory, out of the group. */
 	while (group->parent_fd >= 0 && group_remove_tree(group) == -EBUSY &&
 		clock_now_ns(CLOCK_MONOTONIC) < deadline) {
 		nanosleep(&pause, NULL);

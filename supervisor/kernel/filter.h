@@ -11,10 +11,10 @@
 #include <linux/seccomp.h>
 #include <stdbool.h>
 
-/* What the kernel granted; the coverage report and the tests read it. */
+/* What the kernel granted. */
 struct filter_features {
-	bool no_new_privs; /* had to be set: the caller lacks CAP_SYS_ADMIN in its user namespace */
-	bool wait_killable; /* SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, Linux 5.19 */
+	bool no_new_privs;  /* had to be set: no CAP_SYS_ADMIN in the user namespace */
+	bool wait_killable; /* WAIT_KILLABLE_RECV, Linux 5.19: see notify_inject() */
 };
 
 /*

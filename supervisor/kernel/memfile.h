@@ -21,8 +21,7 @@ struct memfile_request {
 	const char *name; /* borrowed, NUL-ended */
 	uint32_t flags;
 	int noexec_scope; /* the caller's, from tracee_memfd_noexec(); -1: the same as ours */
-	/* The caller's fsuid and fsgid in our user namespace; -1: the same as ours, else CAP_CHOWN
-	 * is needed. */
+	/* The caller's fsuid and fsgid in our user namespace (CAP_CHOWN); -1: the same as ours. */
 	uid_t owner;
 	gid_t group;
 };

@@ -101,8 +101,7 @@ static int namespace_join(int pid_ns_fd)
 	if (errno != EPERM)
 		return -errno;
 
-	/* Whoever owns the user namespace has every right in it, once there (user_namespaces(7)).
-	 */
+	/* Who owns the user namespace has every right in it, once there (user_namespaces(7)). */
 	_cleanup_close_ int user_ns_fd = ioctl(pid_ns_fd, NS_GET_USERNS);
 
 	if (user_ns_fd < 0 || setns(user_ns_fd, CLONE_NEWUSER) < 0 ||
@@ -149,8 +148,7 @@ _Noreturn static void reader_main(int pid_ns_fd, int pipe_fd)
 	if (answer.error == 0)
 		answer.error = namespace_join(pid_ns_fd);
 	if (answer.error == 0) {
-		/* Only children become members. This one is reaped here, not by the tenant's init.
-		 */
+		/* Only children become members. We reap it, not the tenant's init. */
 		pid_t pid = quiet_fork();
 
 		if (pid == 0)
@@ -212,8 +210,7 @@ static struct answer namespace_read(int pid_ns_fd)
 
 	struct answer answer = answer_wait(read_fd);
 
-	/* It has ended, or somebody holds it up. Until it is waited for, its id is nobody else's.
-	 */
+	/* It has ended, or somebody holds it up. Its id is its own until it is waited for. */
 	kill(pid, SIGKILL);
 
 	int r = quiet_wait(pid);

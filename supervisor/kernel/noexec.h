@@ -16,8 +16,7 @@
 /* A namespace is known by its inode on nsfs (namespaces(7)). */
 struct noexec_namespace {
 	ino_t ino;
-	int fd; /* keeps the namespace, and so its inode number, from going away; -1: slot is free
-		 */
+	int fd; /* keeps the namespace, and so its inode number, alive; -1: the slot is free */
 	int scope;
 	uint64_t read_ns; /* CLOCK_MONOTONIC */
 };

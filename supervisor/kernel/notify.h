@@ -32,11 +32,9 @@ int notify_prepare(int listener, bool *ret_sync_wake_up);
 /* Outcomes of the functions below that are not errors. */
 enum notify_outcome {
 	NOTIFY_OK = 0,
-	NOTIFY_GONE =
-		1, /* the call ended before it was answered: its task was killed or interrupted */
-	NOTIFY_AGAIN =
-		2, /* nothing was received: a signal came, or the caller died before we looked */
-	NOTIFY_END = 3, /* the last task under the filter is gone */
+	NOTIFY_GONE = 1,  /* the call ended unanswered: its task was killed or interrupted */
+	NOTIFY_AGAIN = 2, /* nothing received: a signal came, or the caller died meanwhile */
+	NOTIFY_END = 3,   /* the last task under the filter is gone */
 };
 
 /*
@@ -45,8 +43,7 @@ enum notify_outcome {
  */
 int notify_receive(int listener, union notification *slot);
 
-/* Whether a call is queued (NOTIFY_OK), none is (NOTIFY_AGAIN), or none will ever be (NOTIFY_END).
- */
+/* Whether a call is queued (NOTIFY_OK), none is (NOTIFY_AGAIN), or none will be (NOTIFY_END). */
 int notify_poll(int listener);
 
 /* The same, but blocks until it is NOTIFY_OK or NOTIFY_END. */
@@ -61,8 +58,7 @@ bool notify_receive_sees_end(void);
 /* NOTIFY_OK while the call waits for its answer, NOTIFY_GONE after. */
 int notify_valid(int listener, uint64_t id);
 
-/* Lets the kernel run the call as it is (SECCOMP_USER_NOTIF_FLAG_CONTINUE). NOTIFY_OK, NOTIFY_GONE
- * or -errno. */
+/* Lets the kernel run the call as it is. NOTIFY_OK, NOTIFY_GONE or -errno. */
 int notify_continue(int listener, uint64_t id);
 
 /* Ends the call with -error (a positive errno). NOTIFY_OK, NOTIFY_GONE or -errno. */

@@ -15,7 +15,6 @@
  * its descriptors counted with CAP_DAC_READ_SEARCH.
  */
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -91,15 +90,13 @@ int tracee_memfd_noexec(struct tracee_cache *cache, pid_t tid, int *ret_scope);
 /* comm, ended by a NUL; any bytes. Returns 0 or -errno. */
 int tracee_comm(pid_t tid, char ret_comm[static TRACEE_COMM_MAX]);
 
-/* The path of /proc/TID/exe as seen from the supervisor, NUL-ended. Returns 0, -ENAMETOOLONG, or
- * -errno. */
+/* The path of /proc/TID/exe as we see it, NUL-ended. Returns 0, -ENAMETOOLONG, or -errno. */
 int tracee_exe(pid_t tid, char *buf, size_t size);
 
 /* The text of /proc/TID/cgroup, for kernel/cgroup to parse. Returns its length or -errno. */
 ssize_t tracee_cgroup_text(pid_t tid, char *buf, size_t size);
 
-/* 1 when the task has no free descriptor below its RLIMIT_NOFILE, 0 when it has, or -errno. Slow.
- */
+/* 1 when the task has no free descriptor below its RLIMIT_NOFILE, else 0, or -errno. Slow. */
 int tracee_fd_table_is_full(pid_t tid);
 
 /*

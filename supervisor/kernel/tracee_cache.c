@@ -59,8 +59,7 @@ static int pid_ns_ino(int pid_ns_fd, ino_t *ret_ino)
 	return 0;
 }
 
-/* The PID namespace of a task, as a descriptor. Both ways need the right to trace it (ptrace(2)).
- */
+/* A descriptor of a task's PID namespace. Both ways need the right to trace it (ptrace(2)). */
 static int pid_ns_open(int pidfd, pid_t tid)
 {
 	char path[sizeof("/proc/2147483647/ns/pid")];

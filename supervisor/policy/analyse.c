@@ -7,8 +7,10 @@
 #include "policy/index.h"
 #include "policy/pattern.h"
 
-/* Comparisons of patterns, ranges or conditions after which no more is looked for: what a person
- * writes needs far fewer, and a hostile text must not take forever. */
+/*
+ * Comparisons of patterns, ranges or conditions after which no more is looked for: what a person
+ * writes needs far fewer, and a hostile text must not take forever.
+ */
 #define WORK_MAX (50 * 1000 * 1000)
 
 struct analysis {
@@ -308,8 +310,7 @@ static const struct allowance *allowance_find(struct analysis *analysis, const s
 	for (size_t i = 0; i < count; i++) {
 		const struct allowance *allowance = &allowances[i];
 
-		/* Out of work, they are taken to meet: a race that is not there does less harm
-		 * than one that is not seen. */
+		/* Out of work, they are taken to meet: better a false alarm than a race unseen. */
 		if (allowance->condition == NONE || rule->condition == NONE ||
 			analysis->work > WORK_MAX ||
 			conditions_overlap(analysis, &conditions[rule->condition],

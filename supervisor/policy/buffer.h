@@ -10,8 +10,7 @@ struct buffer {
 	size_t size, capacity; /* bytes */
 };
 
-/* Appends bytes of zeroed room. Returns its place, valid until the next growth, or NULL when there
- * is no memory. */
+/* Appends so many zeroed bytes. Returns their place, valid until the next growth, or NULL. */
 void *buffer_grow(struct buffer *buffer, size_t bytes);
 
 /* Frees the content and leaves an empty buffer. */

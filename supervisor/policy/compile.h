@@ -10,8 +10,8 @@
 int policy_compile(struct draft *draft, struct policy **ret_policy);
 
 /*
- * Reports rules that can never decide, and an `allow` that undoes what a rule says about the name.
- * sources are those of the rules, in their order. Returns 0 or -ENOMEM.
+ * Reports rules of one name, rules that can never decide, and an `allow` that undoes what a rule
+ * says about the name. draft is what policy was compiled from. Returns 0 or -ENOMEM.
  */
 int policy_analyse(
 	const struct policy *policy, const struct draft *draft, struct diagnostics *diagnostics);

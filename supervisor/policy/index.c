@@ -130,8 +130,7 @@ static int key_entry_build(
 		r = rule_set_build(builder, postings + exact, count - exact, &entry.prefix);
 	if (r < 0)
 		return r;
-	/* In sorted order, what this key begins with is the key before it or an ancestor of that.
-	 */
+	/* In sorted order, this key begins with the key before it or with an ancestor of that. */
 	while (parent != NONE) {
 		const struct key_entry *other =
 			buffer_at(&builder->buffers->keys, struct key_entry, parent);

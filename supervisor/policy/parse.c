@@ -100,8 +100,7 @@ static void reserve_parse(struct parser *parser, uint32_t node)
 	diagnostic_hint(parser->diagnostics, "such as 64MiB or 1GiB");
 }
 
-/* Digits, up to four decimals, a percent sign. Returns millionths, or 0 when it is none of 0 < x <=
- * 100 %. */
+/* Digits, up to four decimals, a percent sign. Returns millionths, or 0 if not 0 < x <= 100 %. */
 static unsigned percent_to_ppm(const char *text)
 {
 	unsigned long value = 0, scale = 10000;

@@ -116,8 +116,7 @@ static int regex_parse(struct parser *parser, const char *text, size_t len, stru
 typedef int pattern_kind_fn(struct parser *parser, const char *text, size_t len, struct mark mark,
 	struct pattern *pattern);
 
-/* {exact: "..."}, {glob: "..."} or {regex: "..."}. Returns the node of the text, 0 after a mistake.
- */
+/* {exact: "..."}, {glob: "..."} or {regex: "..."}. Returns the text's node, 0 after a mistake. */
 static uint32_t pattern_mapping(struct parser *parser, uint32_t index, pattern_kind_fn **ret_parse)
 {
 	struct key keys[] = {{.name = "exact"}, {.name = "glob"}, {.name = "regex"}};

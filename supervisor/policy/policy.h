@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <sys/types.h>
 
 #include "base/macro.h"
@@ -39,11 +38,12 @@ typedef void policy_diagnostic_fn(const struct policy_diagnostic *diagnostic, vo
 int policy_load(const char *text, size_t size, const char *file, policy_diagnostic_fn *report,
 	void *userdata, struct policy **ret_policy);
 
-/* The same from a file of at most POLICY_TEXT_MAX bytes. Also any errno of open(2) and read(2);
- * -EFBIG. */
+/* A longer text is refused. */
+#define POLICY_TEXT_MAX (8 * 1024 * 1024)
+
+/* The same from a file; also any errno of open(2) and read(2), and -EFBIG. */
 int policy_load_file(
 	const char *path, policy_diagnostic_fn *report, void *userdata, struct policy **ret_policy);
-#define POLICY_TEXT_MAX (8 * 1024 * 1024)
 
 /* The same from a descriptor (borrowed), read to its end; file is the name for diagnostics. */
 int policy_load_fd(int fd, const char *file, policy_diagnostic_fn *report, void *userdata,
@@ -132,9 +132,8 @@ enum policy_mode policy_mode(const struct policy *policy);
 /* Limits of the caller's memory cgroup; all zero when the policy sets none. */
 struct policy_budget {
 	uint64_t reserve_bytes; /* refuse when less than this is free; 0: not set */
-	unsigned
-		max_usage_ppm; /* refuse from this use on, in millionths of the limit; 0: not set */
-	int exceeded;          /* the errno, positive */
+	unsigned max_usage_ppm; /* refuse from these millionths of the limit on; 0: not set */
+	int exceeded;           /* the errno, positive */
 };
 const struct policy_budget *policy_budget(const struct policy *policy);
 

@@ -98,8 +98,10 @@ struct rule {
 	bool advisory;
 };
 
-/* Some of the rules: their indices in members, or, when there are more than words of them, a bit
- * for each rule in bits. */
+/*
+ * Some of the rules: their indices in members, or, when there are more than words of them, a bit
+ * for each rule in bits.
+ */
 struct rule_set {
 	uint32_t first, count;
 };

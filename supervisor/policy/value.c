@@ -3,6 +3,7 @@
 /* The values that keys of every kind are made of. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
