@@ -3,6 +3,7 @@
 /* libfdwarden: starting a program under the filter. */
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -41,6 +42,7 @@ static _Noreturn void spawn_child(char *const argv[], const struct sock_fprog *p
 	_exit(errno == ENOENT ? 127 : 126);
 }
 
+/* Returns the listener, or -errno, after which there is no child left. */
 static int spawn_receive(int socket, pid_t pid)
 {
 	int listener = -1;
@@ -51,6 +53,8 @@ static int spawn_receive(int socket, pid_t pid)
 		return listener;
 	if (r == 0)
 		r = word ? -(unsigned char)word : -ECONNRESET;
+	/* It may be running the program by now, without the listener that it was to have. */
+	kill(pid, SIGKILL);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		continue;
 	return r;
@@ -68,8 +72,9 @@ EXPORT int fdwarden_spawn(char *const argv[], pid_t *ret_pid)
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+		r = -errno;
 		filter_free(&program);
-		return -errno;
+		return r;
 	}
 	ours = ends[0];
 	theirs = ends[1];
