@@ -46,7 +46,6 @@ layers_below() {
 	kernel) echo "base kernel" ;;
 	policy) echo "base policy" ;;
 	core) echo "base kernel policy core" ;;
-	lib) echo "base kernel policy core lib" ;;
 	cli) echo "base kernel policy core cli" ;;
 	*) return 1 ;;
 	esac
@@ -69,10 +68,7 @@ include_direction() {
 					*" ${header%%/*} "*) ;;
 					*) echo "$file: $layer must not include \"$header\"" ;;
 					esac ;;
-				*) [ "$layer" = lib ] || case $header in
-					*.inc | *config.h) ;;
-					*) echo "$file: \"$header\": write \"$layer/$header\"" ;;
-					esac ;;
+				*) echo "$file: \"$header\": write \"$layer/$header\"" ;;
 				esac
 			done
 	done

@@ -69,7 +69,7 @@ complete -c fdwarden -n __fdwarden_run_options -l mode -x -a 'enforce audit' \
 complete -c fdwarden -n __fdwarden_run_options -s t -l tenant -x -d 'Name in events'
 complete -c fdwarden -n __fdwarden_run_command -xa '(__fdwarden_complete_subcommand)'
 
-complete -c fdwarden -n '__fish_seen_subcommand_from check' -l json -d 'Print JSON'
+complete -c fdwarden -n '__fish_seen_subcommand_from check' -s j -l json -d 'Print JSON'
 complete -c fdwarden -n '__fish_seen_subcommand_from check' -s q -l quiet -d 'Print mistakes only'
 complete -c fdwarden -n '__fish_seen_subcommand_from check' -F
 complete -c fdwarden -n '__fish_seen_subcommand_from help' -a 'run check'

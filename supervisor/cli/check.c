@@ -25,7 +25,8 @@ static void print_help(void)
 	     "  -j, --json   print one JSON object on stdout instead\n"
 	     "  -q, --quiet  print mistakes only\n"
 	     "  -h, --help   show this help\n\n"
-	     "Exit status: 0 when all files are valid policies, else 2.\n"
+	     "Exit status: 0 when all files are valid policies, else 2; 125 when the result\n"
+	     "cannot be written.\n"
 	     "Example: fdwarden check policies/*.yaml");
 }
 
