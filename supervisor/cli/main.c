@@ -88,7 +88,7 @@ int main(int argc, char **argv)
 	}
 	if (is_one_of(argv[1], "--version", "-V")) {
 		puts("fdwarden " FDWARDEN_VERSION);
-		return 0;
+		return fflush(stdout) == 0 ? 0 : EXIT_FDWARDEN_FAILED;
 	}
 	if (strcmp(argv[1], "help") == 0)
 		return help(argc - 1, argv + 1);

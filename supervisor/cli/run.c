@@ -259,6 +259,7 @@ static int run_start(struct run_config *config)
 	front_end = ends[0];
 	supervisor_end = ends[1];
 	take_signals(config);
+	config->front = getpid();
 	supervisor = fork();
 	if (supervisor < 0) {
 		cli_error("cannot start a process: %s", strerror(errno));

@@ -36,6 +36,7 @@ struct run_config {
 	int events_fd;              /* -1: none */
 	enum audit_format format;
 	bool summary;
+	pid_t front;            /* its pid */
 	bool init;              /* the front is process 1: when it ends, all end */
 	sigset_t original_mask; /* for the command */
 	bool sigchld_ignored;   /* by whoever started us, which the command must see again */

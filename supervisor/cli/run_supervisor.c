@@ -175,10 +175,7 @@ static int supervisor_settle(struct supervisor *supervisor)
 	return r;
 }
 
-/*
- * Takes the command's listener, lets the command go and starts answering. A command that is quicker
- * than us waits in its first call; should the thread fail, our end turns that into ENOSYS.
- */
+/* Takes the command's listener, starts answering, and lets the command go. */
 static int supervisor_start(struct supervisor *supervisor, int handshake)
 {
 	_cleanup_close_ int listener = -1;
@@ -193,9 +190,9 @@ static int supervisor_start(struct supervisor *supervisor, int handshake)
 	supervisor->wait_killable = word == RUN_LISTENER_KILLABLE;
 	r = start_session(supervisor, take_fd(&listener));
 	if (r == 0)
-		r = message_send_fd(handshake, RUN_READY, -1);
-	if (r == 0)
 		r = -pthread_create(&supervisor->thread, NULL, session_thread, supervisor->session);
+	if (r == 0)
+		r = message_send_fd(handshake, RUN_READY, -1);
 	/* Last, because after it nobody hears us complain. */
 	if (r == 0 && !supervisor->config->summary)
 		r = run_release_stderr();
@@ -408,7 +405,7 @@ int run_supervise(const struct run_config *config, int control)
 {
 	struct supervisor supervisor = {
 		.config = config,
-		.front = getppid(),
+		.front = config->front,
 		.control = control,
 		.listener = -1,
 		.status = -1,

@@ -123,6 +123,26 @@ static void decide_in_the_dark(int error, struct decision *ret_decision)
 }
 
 /*
+ * Emulation takes the name, and of some callers it cannot be had: those that are not dumpable, or
+ * any under Yama's stricter scopes, when we are an ordinary user. No rule has asked for the name of
+ * such a call, or it would have been denied already; so if the call is not to be changed either,
+ * the kernel's own run of it does all that was decided, whatever the name is by then.
+ */
+static void session_want_name(struct session *session, struct decision *decision)
+{
+	int r = facts_fetch(&session->facts, FACT_NAME);
+
+	if (r == 0 || r == -EFAULT)
+		return;
+	if (decision->flags_add || decision->flags_clear || decision->rename) {
+		decide_in_the_dark(r, decision);
+		return;
+	}
+	decision->verdict = VERDICT_ALLOW;
+	decision->reason = "left to the kernel: the caller cannot be inspected";
+}
+
+/*
  * Asks the policy, fetching each fact that it asks for. A name that the caller cannot read itself
  * goes to emulation, where the kernel reports it in its own order of checks: to let such a call
  * continue would be to trust a name that another thread can put there in the meantime.
@@ -143,6 +163,8 @@ static void session_judge(struct session *session, struct decision *ret_decision
 	}
 	if (ret_decision->verdict == VERDICT_ALLOW || ret_decision->verdict == VERDICT_EMULATE)
 		budget_apply(session->policy, &session->facts, ret_decision);
+	if (ret_decision->verdict == VERDICT_EMULATE)
+		session_want_name(session, ret_decision);
 }
 
 /* The flags that the file is made with. */
@@ -162,14 +184,12 @@ static int session_make_file(struct session *session, const struct decision *dec
 		.flags = emulated_flags(session, decision),
 		.noexec_scope = -1, /* what a file with MFD_NOEXEC_SEAL is under any */
 	};
-	int r = facts_fetch(facts, FACT_NAME);
+	bool readable = facts->call.known & FACT_NAME;
 
-	if (r < 0 && r != -EFAULT)
-		return -EPERM;
-	if (r == 0)
+	if (readable)
 		request.name = facts->name.bytes;
 	/* A name that is too long stays itself, for the kernel's EINVAL. */
-	if (r == 0 && decision->rename && facts->name.len <= TRACEE_NAME_MAX)
+	if (readable && decision->rename && facts->name.len <= TRACEE_NAME_MAX)
 		request.name = decision->rename;
 
 	if (facts_fetch(facts, FACT_IDS) < 0)

@@ -90,6 +90,31 @@ END
 	[ "$status" -ne 0 ]
 }
 
+# Neither its memory nor its descriptors can be looked at by an ordinary user's supervisor. What no
+# rule has to judge by name is the kernel's to do; what one has to is denied.
+@test "a program that is not dumpable, under an ordinary user's run" {
+	require_root
+	local not_dumpable='import ctypes, os
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+fd = os.memfd_create("hidden")
+ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
+print(os.readlink(f"/proc/self/fd/{fd}"))'
+
+	as_nobody "$SHARED/fdwarden" run --events fd:9 -- /usr/bin/python3 -c "$not_dumpable" \
+		>out 9>events
+	[ "$(cat out)" = "/memfd:hidden (deleted)" ]
+	grep -q '"name":null.*"decision":"allow".*left to the kernel' events
+	printf '%s\n' 'version: 1' 'rules:' '- {name: secret, match: {name: secret}, action: deny}' \
+		>by-name.yaml
+	run as_nobody "$SHARED/fdwarden" run -p - -- /usr/bin/python3 -c "$not_dumpable" <by-name.yaml
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"Operation not permitted"* ]]
+	printf '%s\n' 'version: 1' 'rules:' \
+		'- {name: sealed, action: emulate, add_flags: [ALLOW_SEALING]}' >changed.yaml
+	run as_nobody "$SHARED/fdwarden" run -p - -- /usr/bin/python3 -c "$not_dumpable" <changed.yaml
+	[ "$status" -eq 1 ]
+}
+
 @test "a set-user-id program works under root's run" {
 	require_root
 	cp "$SHARED/tenant" "$SHARED/suid"
