@@ -3,6 +3,7 @@
 # side is recorded in the same run.
 
 # Scripts for an inner shell stand in single quotes; bats runs each test in a subshell.
+# shellcheck disable=SC2016,SC2030,SC2031
 load common
 
 # same NATIVE SUPERVISED: the recordings are whole and equal.

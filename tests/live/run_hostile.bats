@@ -2,6 +2,7 @@
 # What a tenant, or misfortune, can do to a running `fdwarden run`.
 
 # Scripts for an inner shell stand in single quotes; bats runs each test in a subshell.
+# shellcheck disable=SC2016,SC2030,SC2031
 load common
 
 # fd_count PID: how many descriptors it has open.

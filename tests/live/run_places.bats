@@ -2,6 +2,7 @@
 # `fdwarden run` in the places where people put it, and what people put inside it.
 
 # Scripts for an inner shell stand in single quotes; bats runs each test in a subshell.
+# shellcheck disable=SC2016,SC2030,SC2031
 load common
 
 # zombies_of PID

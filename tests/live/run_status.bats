@@ -2,6 +2,7 @@
 # `fdwarden run` seen by whoever starts it: status, signals, pipes, descriptors, events.
 
 # Scripts for an inner shell stand in single quotes; bats runs each test in a subshell.
+# shellcheck disable=SC2016,SC2030,SC2031
 load common
 
 # status_is WANTED COMMAND...
