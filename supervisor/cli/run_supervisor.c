@@ -18,7 +18,6 @@
 #include "cli/cli.h"
 #include "cli/run.h"
 #include "core/session.h"
-#include "kernel/notify.h"
 
 /*
  * How long the last processes are given to end after the command, before the front returns without

@@ -4,7 +4,6 @@
 /* One listener: receives its calls, judges them by a policy, answers them. Used by one thread. */
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "core/event.h"
 #include "policy/policy.h"

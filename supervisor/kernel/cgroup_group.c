@@ -5,7 +5,6 @@
 #include <ftw.h>
 #include <inttypes.h>
 #include <libcgroup.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>

@@ -7,7 +7,6 @@
 #include <mntent.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "kernel/compat.h"
+#include "base/memfd.h"
 
 /* Not through glibc, whose wrapper may one day check arguments itself. */
 static int memfd_create_raw(const char *name, uint32_t flags)
