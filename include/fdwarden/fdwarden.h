@@ -79,7 +79,7 @@ struct fdwarden_event {
 	int audit;          /**< 1: only audited, verdict and error are what would have been */
 	int error;          /**< positive errno that the caller got, or 0 */
 	int fd;             /**< the caller's new descriptor, or -1 */
-	const char *name;   /**< NUL-ended, any bytes; NULL when the caller cannot read it itself */
+	const char *name;   /**< NUL-ended, any bytes; NULL when it could not be read */
 	size_t name_len;    /**< 250: too long, which the kernel refuses */
 	const char *comm;   /**< NUL-ended, any bytes */
 	const char *rule;   /**< name of the deciding rule; "default", "budget" */
