@@ -48,10 +48,13 @@ static bool is_for_group(const struct signalfd_siginfo *info)
 	}
 }
 
-/* A SIGCONT from the supervisor only wakes us. All others were meant for the command. */
+/*
+ * A SIGCONT from the supervisor only wakes us. All others were meant for the command, and those for
+ * the group have reached it, unless it did not exist yet.
+ */
 static bool is_for_command(const struct front *front, const struct signalfd_siginfo *info)
 {
-	if (info->ssi_signo == SIGCHLD || is_for_group(info))
+	if (info->ssi_signo == SIGCHLD || (is_for_group(info) && front->command != 0))
 		return false;
 	return info->ssi_signo != SIGCONT || (pid_t)info->ssi_pid != front->supervisor;
 }

@@ -15,6 +15,7 @@ import unittest
 FDWARDEN = os.environ["FDWARDEN"]
 TENANT = os.path.join(os.environ["PROGRAMS"], "tenant")
 PATIENCE = 30
+STOPS = 20
 
 
 class Terminal:
@@ -36,9 +37,9 @@ class Terminal:
             except OSError:
                 pass  # the last one on the terminal has left
 
-    def wait_for(self, pattern, patience=PATIENCE):
+    def wait_for(self, pattern):
         """Reads until the pattern comes, takes what was read so far away, returns the match."""
-        end = time.monotonic() + patience
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             match = re.search(pattern.encode(), self.seen)
             if match:
@@ -49,17 +50,6 @@ class Terminal:
 
     def send(self, text):
         os.write(self.master, text.encode())
-
-    def ask(self, line, pattern):
-        """Has a shell run a line. Again if need be: bash drops what is typed while it takes the
-        terminal back from a job that has stopped, without fdwarden too."""
-        for _ in range(PATIENCE // 3):
-            self.send(line + "\n")
-            try:
-                return self.wait_for(pattern, 3)
-            except AssertionError as error:
-                last = error
-        raise last
 
     def foreground(self):
         return os.tcgetpgrp(self.master)
@@ -82,6 +72,28 @@ class Terminal:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
         os.close(self.master)
+
+
+def job_control(stops):
+    """The least that a shell does for a job that stops and goes on. A real one would add races of
+    its own: bash loses sight of what is typed while it takes the terminal back."""
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    job = os.fork()
+    if job == 0:
+        os.setpgid(0, 0)
+        os.tcsetpgrp(0, os.getpid())
+        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        os.execv(FDWARDEN, [FDWARDEN, "run", "--", "cat"])
+    for _ in range(stops):
+        _, status = os.waitpid(job, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            return 1
+        os.tcsetpgrp(0, os.getpgrp())
+        os.write(1, b"stopped\n")
+        os.tcsetpgrp(0, job)
+        os.killpg(job, signal.SIGCONT)
+    _, status = os.waitpid(job, 0)
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 2
 
 
 class TerminalTest(unittest.TestCase):
@@ -122,25 +134,16 @@ class TerminalTest(unittest.TestCase):
         self.assertEqual(terminal.status(), 128 + signal.SIGQUIT)
 
     def test_stop_and_go_on(self):
-        terminal = self.shell()
-        terminal.send(f"{FDWARDEN} run -- sh -c 'echo re\"\"ady; cat; echo af\"\"ter'\n")
-        terminal.wait_for("ready")
+        terminal = self.start(sys.executable, __file__, "job-control", str(STOPS))
         terminal.send("one\n")
         terminal.wait_for("one\r\none\r\n")
-        for _ in range(3):
+        for _ in range(STOPS):
             terminal.send("\x1a")
-            terminal.wait_for("Stopped[^\n]*\n(.*\n)*.*prompt> ")
-            self.assertEqual(terminal.foreground(), terminal.pid)
-            terminal.ask("jobs -l", r"Stopped.*\n(.*\n)*.*prompt> ")
-            terminal.send("fg\n")
-            terminal.wait_for("fdwarden run[^\n]*\n")
+            terminal.wait_for("stopped\r\n")
             terminal.send("two\n")
             terminal.wait_for("two\r\ntwo\r\n")
         terminal.send("\x04")
-        terminal.wait_for("after")
-        terminal.wait_for("prompt> ")
-        terminal.send("exit 3\n")
-        self.assertEqual(terminal.status(), 3)
+        self.assertEqual(terminal.status(), 0)
 
     def test_background(self):
         terminal = self.shell()
@@ -249,4 +252,6 @@ class TerminalTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["job-control"]:
+        sys.exit(job_control(int(sys.argv[2])))
     unittest.main(argv=[sys.argv[0], "-v"])
