@@ -29,14 +29,14 @@ int main(int argc, char **argv)
 	struct fdwarden *fdwarden = NULL;
 	struct pollfd ready = {.events = POLLIN};
 	int listener, status = 0;
+	unsigned flags;
 	pid_t pid;
 
 	if (argc < 3 || fdwarden_policy_load_file(argv[1], on_mistake, NULL, &policy) < 0)
 		return 2;
-	listener = fdwarden_spawn(argv + 2, &pid);
+	listener = fdwarden_spawn(argv + 2, &pid, &flags);
 	if (listener < 0 || fdwarden_new(on_event, NULL, &fdwarden) < 0 ||
-		fdwarden_add_listener(
-			fdwarden, listener, policy, "example", FDWARDEN_WAIT_KILLABLE) < 0) {
+		fdwarden_add_listener(fdwarden, listener, policy, "example", flags) < 0) {
 		fprintf(stderr, "cannot supervise %s\n", argv[2]);
 		return 1;
 	}

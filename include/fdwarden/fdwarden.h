@@ -102,10 +102,9 @@ void fdwarden_free(struct fdwarden *fdwarden);
 /** How a listener's filter was loaded: fdwarden_add_listener(). */
 enum fdwarden_listener_flags {
 	/**
-	 * With SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (Linux 5.19), as fdwarden_spawn() and
-	 * fdwarden_install_filter() do where the kernel has it. A file is then injected in a way
-	 * that leaves the caller with its file or ENOSYS even if this process is killed or stopped
-	 * meanwhile.
+	 * With SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (Linux 5.19). A file is then injected in a
+	 * way that leaves the caller with its file or ENOSYS even if this process is killed or
+	 * stopped meanwhile.
 	 */
 	FDWARDEN_WAIT_KILLABLE = 1 << 0
 };
@@ -113,9 +112,10 @@ enum fdwarden_listener_flags {
 /**
  * Adds a listener, which is the supervisor's from here on, even when this fails. Takes a reference
  * to the policy. tenant (63 bytes are kept) names the listener in events. flags: of enum
- * fdwarden_listener_flags. The callers' memory is read, so this process needs to be their ancestor
- * with the same ids, or CAP_SYS_PTRACE. -EINVAL: unknown flags. -ENOMEM. -EOPNOTSUPP: the kernel's
- * notifications are not the ones known here. Other errno of the kernel.
+ * fdwarden_listener_flags, as fdwarden_spawn() gives them. The callers' memory is read, so this
+ * process needs to be their ancestor with the same ids, or CAP_SYS_PTRACE. -EINVAL: unknown flags.
+ * -ENOMEM. -EOPNOTSUPP: the kernel's notifications are not the ones known here. Other errno of the
+ * kernel.
  */
 int fdwarden_add_listener(struct fdwarden *fdwarden, int listener, struct fdwarden_policy *policy,
 	const char *tenant, unsigned flags);
@@ -134,19 +134,20 @@ int fdwarden_dispatch(struct fdwarden *fdwarden);
 /**
  * Installs the filter in the calling thread: memfd_create(2) of it, and of all that it starts from
  * then on, waits for the listener that this returns (close-on-exec, owned by the caller), which
- * another process has to serve. Sets no_new_privs when, and only when, the kernel requires it.
+ * another process has to serve. Stores the flags that go with it (fdwarden_add_listener()).
+ * Sets no_new_privs when, and only when, the kernel requires it.
  * -EBUSY: a filter above has a listener already. -ENOMEM, -ENOSYS, -EINVAL: no such feature.
  */
-int fdwarden_install_filter(void);
+int fdwarden_install_filter(unsigned *ret_flags);
 
 /**
  * Starts a program (argv NULL-ended, found by PATH) with the filter installed. Stores its pid, to
- * be waited for by the caller. Returns the listener (close-on-exec, owned by the caller). The
- * program waits in its first memfd_create(2) until somebody dispatches; when it cannot be executed
- * its status is 126 or 127. Call it before there are other threads. -EAGAIN, -EMFILE, or what
- * fdwarden_install_filter() says.
+ * be waited for by the caller, and the flags of the listener. Returns the listener (close-on-exec,
+ * owned by the caller). The program waits in its first memfd_create(2) until somebody dispatches;
+ * when it cannot be executed its status is 126 or 127. Call it before there are other threads.
+ * -EAGAIN, -EMFILE, or what fdwarden_install_filter() says.
  */
-int fdwarden_spawn(char *const argv[], pid_t *ret_pid);
+int fdwarden_spawn(char *const argv[], pid_t *ret_pid, unsigned *ret_flags);
 
 /** The version of the library, as "0.1.0". Static. */
 const char *fdwarden_version(void);

@@ -310,7 +310,8 @@ static int reserve_standard_descriptors(void)
 	do
 		fd = open("/", O_PATH | O_CLOEXEC);
 	while (fd >= 0 && fd <= STDERR_FILENO);
-	return fd < 0 ? -errno : (fd_close(fd), 0);
+	fd_close(fd);
+	return fd < 0 ? -errno : 0;
 }
 
 int run_main(int argc, char **argv)

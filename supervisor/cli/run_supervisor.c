@@ -393,8 +393,10 @@ static int start_command(struct supervisor *supervisor)
 		run_command(supervisor->config, ends[1]);
 	}
 	fd_close(ends[1]);
-	if (supervisor->command < 0)
-		return fd_close(ends[0]), -errno;
+	if (supervisor->command < 0) {
+		fd_close(ends[0]);
+		return -errno;
+	}
 	supervisor_tell(
 		supervisor, (struct run_notice){.kind = RUN_STARTED, .value = supervisor->command});
 	return ends[0];

@@ -13,7 +13,12 @@
 #include "fdwarden/fdwarden.h"
 #include "kernel/filter.h"
 
-EXPORT int fdwarden_install_filter(void)
+static unsigned listener_flags(const struct filter_features *features)
+{
+	return features->wait_killable ? FDWARDEN_WAIT_KILLABLE : 0;
+}
+
+EXPORT int fdwarden_install_filter(unsigned *ret_flags)
 {
 	struct filter_features features;
 	struct sock_fprog program;
@@ -23,16 +28,19 @@ EXPORT int fdwarden_install_filter(void)
 		return r;
 	r = filter_install(&program, &features);
 	filter_free(&program);
+	if (r >= 0)
+		*ret_flags = listener_flags(&features);
 	return r;
 }
 
-/* In the new process: hands the listener over, or the errno in its place. */
+/* In the new process: hands the listener over with its flags, or the errno in their place. */
 static _Noreturn void spawn_child(char *const argv[], const struct sock_fprog *program, int socket)
 {
 	struct filter_features features;
 	int listener = filter_install(program, &features);
-	/* An errno of the kernel fits in the one byte that a message carries. */
-	int r = message_send_fd(socket, (char)(listener < 0 ? -listener : 0), listener);
+	/* Either fits in the one byte that a message carries. */
+	int word = listener < 0 ? -listener : (int)listener_flags(&features);
+	int r = message_send_fd(socket, (char)word, listener);
 
 	if (listener < 0 || r < 0)
 		_exit(127);
@@ -43,14 +51,16 @@ static _Noreturn void spawn_child(char *const argv[], const struct sock_fprog *p
 }
 
 /* Returns the listener, or -errno, after which there is no child left. */
-static int spawn_receive(int socket, pid_t pid)
+static int spawn_receive(int socket, pid_t pid, unsigned *ret_flags)
 {
 	int listener = -1;
 	char word;
 	int r = message_receive_fd(socket, &word, &listener);
 
-	if (r == 0 && listener >= 0)
+	if (r == 0 && listener >= 0) {
+		*ret_flags = (unsigned char)word;
 		return listener;
+	}
 	if (r == 0)
 		r = word ? -(unsigned char)word : -ECONNRESET;
 	/* It may be running the program by now, without the listener that it was to have. */
@@ -60,7 +70,7 @@ static int spawn_receive(int socket, pid_t pid)
 	return r;
 }
 
-EXPORT int fdwarden_spawn(char *const argv[], pid_t *ret_pid)
+EXPORT int fdwarden_spawn(char *const argv[], pid_t *ret_pid, unsigned *ret_flags)
 {
 	_cleanup_close_ int ours = -1;
 	_cleanup_close_ int theirs = -1;
@@ -85,7 +95,7 @@ EXPORT int fdwarden_spawn(char *const argv[], pid_t *ret_pid)
 	filter_free(&program);
 	theirs = fd_close(theirs);
 	if (r == 0)
-		r = spawn_receive(ours, pid);
+		r = spawn_receive(ours, pid, ret_flags);
 	if (r >= 0)
 		*ret_pid = pid;
 	return r;

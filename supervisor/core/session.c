@@ -134,7 +134,8 @@ static void session_want_name(struct session *session, struct decision *decision
 
 	if (r == 0 || r == -EFAULT)
 		return;
-	if (decision->flags_add || decision->flags_clear || decision->rename) {
+	if ((r != -EPERM && r != -EACCES) || decision->flags_add || decision->flags_clear ||
+		decision->rename) {
 		decide_in_the_dark(r, decision);
 		return;
 	}

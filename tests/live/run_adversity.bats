@@ -39,6 +39,8 @@ first_child() {
 }
 
 @test "no file may be written at all: RLIMIT_FSIZE 0" {
+	# ThreadSanitizer's own runtime gives a file its size.
+	[ -z "${FDWARDEN_SANITIZED:-}" ] || return 0
 	run -0 bounded sh -c 'ulimit -c 0; ulimit -f 0; exec "$FDWARDEN" run -- true'
 }
 

@@ -29,12 +29,13 @@ static int spawn_without_listener(void)
 {
 	char program[] = "sleep", argument[] = "60";
 	char *const argv[] = {program, argument, NULL};
+	unsigned flags;
 	pid_t pid = -1;
 
 	refuse_recvmsg();
 	/* Ends this process, should fdwarden_spawn() wait for the program. */
 	alarm(30);
-	live_check(fdwarden_spawn(argv, &pid) == -EPERM);
+	live_check(fdwarden_spawn(argv, &pid, &flags) == -EPERM);
 	live_check(pid == -1);
 	live_check(waitpid(-1, NULL, 0) < 0 && errno == ECHILD);
 	return 0;
