@@ -78,8 +78,9 @@ int notify_fail(int listener, uint64_t id, int error);
  * cannot.
  *
  * In two steps, when two_steps is set, whatever happens to us the caller gets its file or ENOSYS;
- * but a caller that leaves the call between the steps keeps a descriptor that it does not know of.
- * So two steps are for a filter with WAIT_KILLABLE_RECV, under which a caller leaves only by dying.
+ * but between the steps a caller that leaves the call, or whose supervisor dies, has a descriptor
+ * that it does not know of. So two steps are for a filter with WAIT_KILLABLE_RECV, under which a
+ * caller leaves only by dying.
  */
 int notify_inject(
 	int listener, uint64_t id, int fd, bool close_on_exec, bool two_steps, int *ret_caller_fd);
