@@ -106,8 +106,10 @@ class Bench:
         true = shutil.which("true")
         commands = {"true": [true], "fdwarden": [self.options.fdwarden, "run", "--", true]}
         bwrap = shutil.which("bwrap")
-        if bwrap:
-            commands["bwrap"] = [bwrap, "--dev-bind", "/", "/", true]
+        bwrap_true = [bwrap, "--dev-bind", "/", "/", true]
+        # Not where it may not mount, as in a chroot.
+        if bwrap and subprocess.run(bwrap_true, check=False, stderr=subprocess.DEVNULL).returncode == 0:
+            commands["bwrap"] = bwrap_true
         times = {name: [] for name in commands}
         for _ in range(self.options.starts):
             for name, argv in commands.items():
