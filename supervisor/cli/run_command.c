@@ -20,8 +20,7 @@ static _Noreturn void fail_to_install(int error)
 			stderr);
 	else
 		fputs("  hint: the kernel needs CONFIG_SECCOMP_FILTER, and the seccomp profile "
-		      "around "
-		      "this process has to allow seccomp(2)\n",
+		      "around this process has to allow seccomp(2)\n",
 			stderr);
 	_exit(EXIT_FDWARDEN_FAILED);
 }

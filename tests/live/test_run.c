@@ -162,41 +162,37 @@ static void test_a_daemon_left_behind_is_served(void **state)
 	close(out[0]);
 }
 
-/* Whoever kills the pid that they know must not leave the command behind. */
-static void test_killing_the_front_kills_the_command(void **state)
+/* Kills run itself by the signal while its command waits; it ends by it as the command would have.
+ */
+static void kill_while_it_waits(int signo)
 {
 	const char *options[] = {NULL};
 	int out[2];
 	char word;
 	pid_t pid;
 
-	(void)state;
 	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
 	pid = start(options, "wait", out[1], -1);
 	close(out[1]);
 	assert_int_equal(read(out[0], &word, 1), 1);
-	assert_int_equal(kill(pid, SIGKILL), 0);
-	assert_int_equal(wait_for(pid), 128 + SIGKILL);
+	assert_int_equal(kill(pid, signo), 0);
+	assert_int_equal(wait_for(pid), 128 + signo);
 	/* The end of the pipe: nobody is left who has the other end. */
 	assert_int_equal(read(out[0], &word, 1), 0);
 	close(out[0]);
 }
 
+/* Whoever kills the pid that they know must not leave the command behind. */
+static void test_killing_the_front_kills_the_command(void **state)
+{
+	(void)state;
+	kill_while_it_waits(SIGKILL);
+}
+
 static void test_a_signal_reaches_the_command(void **state)
 {
-	const char *options[] = {NULL};
-	int out[2];
-	char word;
-	pid_t pid;
-
 	(void)state;
-	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-	pid = start(options, "wait", out[1], -1);
-	close(out[1]);
-	assert_int_equal(read(out[0], &word, 1), 1);
-	assert_int_equal(kill(pid, SIGUSR1), 0);
-	assert_int_equal(wait_for(pid), 128 + SIGUSR1);
-	close(out[0]);
+	kill_while_it_waits(SIGUSR1);
 }
 
 int main(int argc, char **argv)
