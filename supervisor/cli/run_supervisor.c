@@ -127,6 +127,7 @@ static int start_audit(struct supervisor *supervisor)
 static int start_session(struct supervisor *supervisor, int listener)
 {
 	struct session_config session = {
+		.spill_dir_fd = -1,
 		.listener = listener,
 		.tenant = supervisor->config->tenant,
 		.policy = supervisor->config->policy,

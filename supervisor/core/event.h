@@ -12,7 +12,16 @@
 
 #define EVENT_TENANT_MAX 64
 
+enum event_kind {
+	EVENT_CALL,    /* a call was decided */
+	EVENT_OVERRUN, /* a tenant was found above budget.tenant.resident: size, limit, reason, pid
+			* (of the process that was killed, or 0) */
+	EVENT_NOTICE,  /* something about the supervisor itself, said once: reason */
+};
+
 struct event {
+	enum event_kind kind;
+	enum call call;      /* EVENT_CALL: which one */
 	uint64_t time_ns;    /* CLOCK_REALTIME when the call was received */
 	uint64_t latency_ns; /* from receiving the call to having answered it */
 	pid_t pid, tid;      /* process and thread, in our PID namespace; pid 0: unknown */
@@ -22,6 +31,11 @@ struct event {
 	enum policy_mode mode; /* POLICY_AUDIT: verdict and error are what would have happened */
 	int error; /* the errno the caller got, positive; 0: success, or left to the kernel */
 	int fd;    /* the caller's new descriptor, or -1 */
+	enum backing
+		backing;    /* of the file that was made; BACKING_AUTO: none, or the kernel's own */
+	uint64_t size;      /* bytes: the size that ftruncate(2) or fallocate(2) would have made;
+			     * EVENT_OVERRUN: what the tenant holds */
+	uint64_t limit;     /* EVENT_OVERRUN: bytes */
 	const char *reason; /* a string literal */
 	char comm[TRACEE_COMM_MAX];
 	/* All above is copied as it stands; of what follows only the bytes in use (core/ring.c). */

@@ -183,6 +183,7 @@ EXPORT int fdwarden_add_listener(struct fdwarden *fdwarden, int listener,
 	struct fdwarden_policy *policy, const char *tenant, unsigned flags)
 {
 	struct session_config config = {
+		.spill_dir_fd = -1,
 		.listener = listener,
 		.tenant = tenant,
 		.policy = policy_of(policy),

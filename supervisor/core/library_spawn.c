@@ -22,7 +22,7 @@ EXPORT int fdwarden_install_filter(unsigned *ret_flags)
 {
 	struct filter_features features;
 	struct sock_fprog program;
-	int r = filter_build(&program);
+	int r = filter_build(CALL_MEMFD_CREATE, &program);
 
 	if (r < 0)
 		return r;
@@ -77,7 +77,7 @@ EXPORT int fdwarden_spawn(char *const argv[], pid_t *ret_pid, unsigned *ret_flag
 	struct sock_fprog program;
 	int ends[2];
 	pid_t pid;
-	int r = filter_build(&program);
+	int r = filter_build(CALL_MEMFD_CREATE, &program);
 
 	if (r < 0)
 		return r;

@@ -183,6 +183,7 @@ static int session_make_file(struct session *session, const struct decision *dec
 	struct facts *facts = &session->facts;
 	struct memfile_request request = {
 		.flags = emulated_flags(session, decision),
+		.spill_dir_fd = -1,
 		.noexec_scope = -1, /* what a file with MFD_NOEXEC_SEAL is under any */
 	};
 	bool readable = facts->call.known & FACT_NAME;
@@ -285,6 +286,7 @@ static void session_report(struct session *session, const struct slot *slot,
 	event->time_ns = clock_now_ns(CLOCK_REALTIME) - latency_ns;
 	event->latency_ns = latency_ns;
 	event->pid = facts->ids.pid;
+	event->call = CALL_MEMFD_CREATE;
 	event->tid = facts->tid;
 	event->uid = facts->ids.uid;
 	event->flags = facts->call.flags;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "core/event.h"
+#include "core/ledger.h"
 #include "policy/policy.h"
 
 typedef void session_event_fn(const struct event *event, void *userdata);
@@ -16,6 +17,12 @@ struct session_config {
 	const char *tenant; /* copied; cut to EVENT_TENANT_MAX - 1 bytes */
 	struct policy *policy; /* the session takes a reference of its own */
 	enum policy_mode mode; /* policy_mode(policy), or what somebody above it says */
+	/*
+	 * Where files are charged; borrowed, shared with other sessions, and outlives them. NULL
+	 * where policy_quotas(policy)->ledger is false.
+	 */
+	struct ledger *ledger;
+	int spill_dir_fd; /* policy_quotas(policy)->spill_directory, opened; borrowed; -1: none */
 	/* Called after each answered call. NULL: facts for events are not read. */
 	session_event_fn *on_event;
 	void *userdata;

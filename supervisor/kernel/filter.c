@@ -60,16 +60,28 @@ static int context_add_abis(scmp_filter_ctx context)
  * the other numbers are allowed, and let them pass without running the program (kernel/seccomp.c,
  * seccomp_is_const_allow()). The flags and the name are the supervisor's to judge.
  */
-static int context_add_rules(scmp_filter_ctx context)
+static int context_add_rules(scmp_filter_ctx context, unsigned calls)
 {
+	static const struct {
+		enum call call;
+		int number;
+	} rules[] = {
+		{CALL_MEMFD_CREATE, SCMP_SYS(memfd_create)},
+		{CALL_MEMFD_SECRET, SCMP_SYS(memfd_secret)},
+		{CALL_FTRUNCATE, SCMP_SYS(ftruncate)},
+		{CALL_FTRUNCATE, SCMP_SYS(ftruncate64)},
+		{CALL_FALLOCATE, SCMP_SYS(fallocate)},
+		{CALL_IO_URING_SETUP, SCMP_SYS(io_uring_setup)},
+	};
 	int r = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
 
 	if (r < 0)
 		return r;
 	r = context_add_abis(context);
-	if (r < 0)
-		return r;
-	return seccomp_rule_add(context, SCMP_ACT_NOTIFY, SCMP_SYS(memfd_create), 0);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(rules); i++)
+		if (calls & rules[i].call)
+			r = seccomp_rule_add(context, SCMP_ACT_NOTIFY, rules[i].number, 0);
+	return r;
 }
 
 /*
@@ -117,7 +129,7 @@ static int notification_check(void)
 	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) < 0 ? -errno : 0;
 }
 
-int filter_build(struct sock_fprog *ret_program)
+int filter_build(unsigned calls, struct sock_fprog *ret_program)
 {
 	int r = notification_check();
 
@@ -128,7 +140,7 @@ int filter_build(struct sock_fprog *ret_program)
 
 	if (!context)
 		return -ENOMEM;
-	r = context_add_rules(context);
+	r = context_add_rules(context, calls);
 
 	return r < 0 ? r : context_export(context, ret_program);
 }

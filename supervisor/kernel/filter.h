@@ -2,14 +2,18 @@
 #pragma once
 
 /*
- * The seccomp filter: notifies the supervisor of memfd_create(2) in every ABI of the machine, lets
- * all else pass. Built with libseccomp, exported as BPF, loaded with seccomp(2), because
- * libseccomp 2.5 knows neither WAIT_KILLABLE_RECV nor where a listener should go.
+ * The seccomp filter: notifies the supervisor of memfd_create(2), and of what else a policy needs
+ * to see, in every ABI of the machine; lets all else pass. Built with libseccomp, exported as BPF,
+ * loaded with seccomp(2), because libseccomp 2.5 knows neither WAIT_KILLABLE_RECV nor where a
+ * listener should go.
  */
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stdbool.h>
+#include <stdint.h>
+
+#include "base/call.h"
 
 /* What the kernel granted. */
 struct filter_features {
@@ -18,12 +22,12 @@ struct filter_features {
 };
 
 /*
- * Builds the program. A system call made through an ABI that the filter does not know gets ENOSYS.
- * Stores it in *ret_program (owned by the caller, filter_free()). Returns 0 or -errno: -ENOSYS
- * without seccomp, -EOPNOTSUPP without user notification (before Linux 5.0), or what a sandbox
- * around us answers to seccomp(2).
+ * Builds the program for a set of enum call. A system call made through an ABI that the filter does
+ * not know gets ENOSYS. Stores it in *ret_program (owned by the caller, filter_free()). Returns 0
+ * or -errno: -ENOSYS without seccomp, -EOPNOTSUPP without user notification (before Linux 5.0), or
+ * what a sandbox around us answers to seccomp(2).
  */
-int filter_build(struct sock_fprog *ret_program);
+int filter_build(unsigned calls, struct sock_fprog *ret_program);
 
 /* Frees what filter_build() stored; a zeroed program is allowed. */
 void filter_free(struct sock_fprog *program);
@@ -45,3 +49,21 @@ int filter_install(const struct sock_fprog *program, struct filter_features *ret
  * ABIs.
  */
 bool filter_abi_is_absent(const struct seccomp_data *data);
+
+/* One notified call, with its arguments as the kernel takes them, whatever the ABI. */
+struct filter_call {
+	enum call call;
+	uint64_t address; /* memfd_create(2): of the name */
+	uint32_t flags;   /* memfd_create(2), memfd_secret(2) */
+	int fd;           /* ftruncate(2), fallocate(2) */
+	int mode;         /* fallocate(2) */
+	int64_t offset;   /* fallocate(2) */
+	int64_t length;   /* ftruncate(2): the new size; fallocate(2) */
+};
+
+/*
+ * Decodes a call, 32-bit forms included: ftruncate64(2) and fallocate(2) with their 64-bit
+ * arguments in two registers each, in the order and with the padding of the ABI. Returns false for
+ * one that no filter of ours notifies of.
+ */
+bool filter_decode(const struct seccomp_data *data, struct filter_call *ret_call);

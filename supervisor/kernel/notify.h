@@ -64,6 +64,10 @@ int notify_continue(int listener, uint64_t id);
 /* Ends the call with -error (a positive errno). NOTIFY_OK, NOTIFY_GONE or -errno. */
 int notify_fail(int listener, uint64_t id, int error);
 
+/* Ends the call with a result of its own, which is not an error. NOTIFY_OK, NOTIFY_GONE or -errno.
+ */
+int notify_return(int listener, uint64_t id, int64_t value);
+
 /*
  * Installs a copy of fd (borrowed) as the lowest free descriptor of the caller, and ends the call
  * with its number. On NOTIFY_OK stores the number in *ret_caller_fd. NOTIFY_GONE, or -errno:

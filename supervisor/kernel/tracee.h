@@ -105,3 +105,18 @@ int tracee_fd_table_is_full(pid_t tid);
  * got the same id since. Returns 0, -ESRCH when it was gone already, or -errno.
  */
 int tracee_kill(pid_t tid, int listener, uint64_t id);
+
+/*
+ * A copy of one of the task's descriptors: the same open file (pidfd_getfd(2), Linux 5.6). Of the
+ * task's own table, should it not share that of its process. Returns the copy (close-on-exec, owned
+ * by the caller), -EBADF when the task has no such descriptor, -EPERM without the right to trace
+ * it, -ESRCH when it is gone, or another -errno.
+ */
+int tracee_get_fd(struct tracee_cache *cache, pid_t tid, int fd);
+
+/* The task's soft RLIMIT_FSIZE in bytes, RLIM_INFINITY where there is none. Returns 0 or -errno. */
+int tracee_file_size_limit(pid_t tid, uint64_t *ret_bytes);
+
+/* Sends a signal to one thread, as the kernel does to a thread that does wrong. Returns 0 or
+ * -errno. */
+int tracee_signal(pid_t tid, int signo);

@@ -12,7 +12,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/call.h"
 #include "base/macro.h"
+#include "policy/quota.h"
 
 struct policy;
 
@@ -96,7 +98,9 @@ struct decision {
 	int error;          /* VERDICT_DENY: the errno, positive */
 	uint32_t flags_add; /* VERDICT_EMULATE: applied as (flags & ~clear) | add */
 	uint32_t flags_clear;
-	const char *rename; /* VERDICT_EMULATE: the name to use instead, or NULL */
+	const char *rename;   /* VERDICT_EMULATE: the name to use instead, or NULL */
+	enum backing backing; /* VERDICT_EMULATE: as the rule says, else BACKING_AUTO */
+	bool noexec;          /* VERDICT_EMULATE: the file must never be executable */
 	const char *rule;   /* name of the deciding rule, "default" when none matched; never NULL */
 	const char *reason; /* why, for people; a string literal, never NULL */
 };
@@ -136,6 +140,32 @@ struct policy_budget {
 	int exceeded;           /* the errno, positive */
 };
 const struct policy_budget *policy_budget(const struct policy *policy);
+
+/* Tenants and their quotas; never NULL, lives as long as the policy. */
+const struct policy_quotas *policy_quotas(const struct policy *policy);
+
+/*
+ * Which system calls have to be notified of for this policy: a set of enum call, in which
+ * CALL_MEMFD_CREATE always is. CALL_FTRUNCATE and CALL_FALLOCATE where a size, resident, hugetlb or
+ * memfd.size limit is set, CALL_MEMFD_SECRET unless it is allowed, CALL_IO_URING_SETUP where it is
+ * denied.
+ */
+unsigned policy_calls(const struct policy *policy);
+
+/* Whether any rule says `noexec: true`: see kernel/memfile.h for what that takes. */
+bool policy_wants_noexec(const struct policy *policy);
+
+/* Longest name of a tenant, with its NUL. */
+#define POLICY_TENANT_MAX 64
+
+/*
+ * TENANT_BY_CGROUP: what the pattern captures of a cgroup's path (NUL-ended). The pattern matches
+ * whole components from the beginning, and what lies below them belongs to the same tenant, so a
+ * container that makes groups of its own stays one tenant. Returns true with the name, cut to fit
+ * in a way that keeps different names different, or false when the path does not match.
+ */
+bool policy_tenant_name(
+	const struct policy *policy, const char *path, char ret_name[static POLICY_TENANT_MAX]);
 
 /* Whether judging a call may take its cgroup: for the budget, or because a rule matches it. */
 bool policy_wants_cgroup(const struct policy *policy);

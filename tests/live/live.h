@@ -75,14 +75,15 @@ struct live_child {
 
 typedef int live_main_fn(void *argument);
 
-_Noreturn static inline void live_child_main(int sock, live_main_fn *run, void *argument)
+_Noreturn static inline void live_child_main(
+	int sock, unsigned calls, live_main_fn *run, void *argument)
 {
 	struct sock_fprog program = {0};
 	struct filter_features features;
 
 	/* A test that fails leaves no children behind. */
 	live_check(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
-	live_check(filter_build(&program) == 0);
+	live_check(filter_build(calls, &program) == 0);
 
 	int listener = filter_install(&program, &features);
 
@@ -97,9 +98,11 @@ _Noreturn static inline void live_child_main(int sock, live_main_fn *run, void *
 
 /*
  * Starts a child that installs the filter, hands its listener over and then runs run(argument),
- * whose result is its exit status. What the child calls from then on waits for the test to answer.
+ * whose result is its exit status. What the child calls of these (a set of enum call) from then on
+ * waits for the test to answer.
  */
-static inline void live_spawn(struct live_child *ret_child, live_main_fn *run, void *argument)
+static inline void live_spawn_calls(
+	struct live_child *ret_child, unsigned calls, live_main_fn *run, void *argument)
 {
 	int sock[2];
 	char kind = 0;
@@ -110,7 +113,7 @@ static inline void live_spawn(struct live_child *ret_child, live_main_fn *run, v
 	assert_return_code(ret_child->pid, errno);
 	if (ret_child->pid == 0) {
 		close(sock[0]);
-		live_child_main(sock[1], run, argument);
+		live_child_main(sock[1], calls, run, argument);
 	}
 	close(sock[1]);
 	assert_int_equal(message_receive_fd(sock[0], &kind, &ret_child->listener), 0);
@@ -118,6 +121,12 @@ static inline void live_spawn(struct live_child *ret_child, live_main_fn *run, v
 	assert_int_equal(read(sock[0], &ret_child->features, sizeof(ret_child->features)),
 		sizeof(ret_child->features));
 	close(sock[0]);
+}
+
+/* The same for memfd_create(2) alone. */
+static inline void live_spawn(struct live_child *ret_child, live_main_fn *run, void *argument)
+{
+	live_spawn_calls(ret_child, CALL_MEMFD_CREATE, run, argument);
 }
 
 /* Waits for the child's end and forgets it. Returns its exit status, or 128 + signal. */

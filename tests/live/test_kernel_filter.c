@@ -89,7 +89,7 @@ static void test_verdicts(void **state)
 	struct sock_fprog program = {0};
 
 	(void)state;
-	assert_int_equal(filter_build(&program), 0);
+	assert_int_equal(filter_build(CALL_MEMFD_CREATE, &program), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(abis); i++) {
 		const uint32_t base = abis[i].nr & ~1023U;
 
@@ -110,7 +110,7 @@ static void test_unknown_abi(void **state)
 	struct sock_fprog program = {0};
 
 	(void)state;
-	assert_int_equal(filter_build(&program), 0);
+	assert_int_equal(filter_build(CALL_MEMFD_CREATE, &program), 0);
 	for (uint32_t nr = 0; nr < 1024; nr++)
 		assert_int_equal(
 			program_run(&program, AUDIT_ARCH_PPC64LE, nr), SECCOMP_RET_ERRNO | ENOSYS);
@@ -123,7 +123,7 @@ static void test_size(void **state)
 	struct sock_fprog program = {0};
 
 	(void)state;
-	assert_int_equal(filter_build(&program), 0);
+	assert_int_equal(filter_build(CALL_MEMFD_CREATE, &program), 0);
 	assert_in_range(program.len, 4, 16);
 	filter_free(&program);
 }
@@ -135,7 +135,7 @@ static int older_install(void)
 	struct sock_fprog program = {0};
 	bool sync = true;
 
-	live_check(filter_build(&program) == 0);
+	live_check(filter_build(CALL_MEMFD_CREATE, &program) == 0);
 
 	int listener = filter_install(&program, &features);
 
@@ -164,7 +164,7 @@ static int sandboxed_build(void)
 	live_check(older_refuse(sandbox, EPERM, SCMP_SYS(seccomp), 0, 0));
 	live_check(seccomp_load(sandbox) == 0);
 	seccomp_release(sandbox);
-	live_check(filter_build(&program) == -EPERM);
+	live_check(filter_build(CALL_MEMFD_CREATE, &program) == -EPERM);
 	live_check(!program.filter);
 	return 0;
 }
@@ -201,7 +201,7 @@ static int user_install(void)
 	if (geteuid() == 0)
 		live_check(setresuid(65534, 65534, 65534) == 0);
 	live_check(prctl(PR_GET_NO_NEW_PRIVS, 0L, 0L, 0L, 0L) == 0);
-	live_check(filter_build(&program) == 0);
+	live_check(filter_build(CALL_MEMFD_CREATE, &program) == 0);
 
 	int listener = filter_install(&program, &features);
 

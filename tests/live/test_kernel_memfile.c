@@ -116,6 +116,7 @@ static void compare(const struct outcome *native, int scope, uid_t owner, gid_t 
 		outcome_take(memfile_create(&(struct memfile_request){.name = c.name,
 				     .flags = c.flags,
 				     .noexec_scope = scope,
+				     .spill_dir_fd = -1,
 				     .owner = owner,
 				     .group = group}),
 			&ours);
@@ -252,7 +253,7 @@ _Noreturn static void namespace_root_main(int sock)
 	live_check(setresgid(0, 0, 0) == 0 && setresuid(0, 0, 0) == 0);
 
 	int fd = memfile_create(&(struct memfile_request){
-		.name = "x", .noexec_scope = -1, .owner = 33, .group = 44});
+		.name = "x", .spill_dir_fd = -1, .noexec_scope = -1, .owner = 33, .group = 44});
 
 	live_check(fd >= 0);
 	live_check(fstat(fd, &st) == 0);
@@ -289,8 +290,11 @@ static void test_in_user_namespace(void **state)
 
 static void test_close_on_exec(void **state)
 {
-	int fd = memfile_create(&(struct memfile_request){
-		.name = "x", .noexec_scope = -1, .owner = geteuid(), .group = getegid()});
+	int fd = memfile_create(&(struct memfile_request){.name = "x",
+		.spill_dir_fd = -1,
+		.noexec_scope = -1,
+		.owner = geteuid(),
+		.group = getegid()});
 
 	(void)state;
 	assert_return_code(fd, -fd);

@@ -59,6 +59,7 @@ static void play(struct scene *scene, const char *text, live_main_fn *run)
 {
 	struct policy *policy = policy_from(text);
 	struct session_config config = {
+		.spill_dir_fd = -1,
 		.tenant = "scene",
 		.wait_killable = true,
 		.policy = policy,
