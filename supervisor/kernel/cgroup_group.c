@@ -223,7 +223,7 @@ static int group_find_place(
 	const struct cgroup_mount *mount, struct cgroup_group *group, char path[PATH_MAX])
 {
 	char own[PATH_MAX];
-	int r = cgroup_text_own_path(mount->v2, own);
+	int r = cgroup_mount_path_of(mount, AT_FDCWD, own);
 
 	if (r == 0)
 		r = cgroup_mount_relative(mount, own, strlen(own), path);
@@ -328,7 +328,7 @@ int cgroup_group_new(uint64_t limit_bytes, struct cgroup_group **ret_group, cons
 {
 	_cleanup_cgroup_mount_ struct cgroup_mount mount = CGROUP_MOUNT_NONE;
 	struct cgroup_group *group = calloc(1, sizeof(*group));
-	int r = group ? cgroup_mount_find(&mount) : -ENOMEM;
+	int r = group ? cgroup_mount_find(CGROUP_MEMORY, &mount) : -ENOMEM;
 
 	if (r == 0) {
 		group->parent_fd = group->procs_fd = -1;

@@ -48,8 +48,10 @@ static bool list_has(const char *list, size_t len, char separator, const char *w
 	return false;
 }
 
-const char *cgroup_text_path(bool v2, const char *text, size_t *ret_len)
+const char *cgroup_text_path(const char *controller, const char *text, size_t *ret_len)
 {
+	bool v2 = strcmp(controller, CGROUP_V2) == 0;
+
 	/* A group's name may hold anything but a newline, so only the first two colons count. */
 	for (const char *line = text; *line != '\0';) {
 		size_t line_len = strcspn(line, "\n");
@@ -64,7 +66,7 @@ const char *cgroup_text_path(bool v2, const char *text, size_t *ret_len)
 			size_t list_len = (size_t)(path - list);
 
 			path++;
-			if (v2 ? list_len == 0 : list_has(list, list_len, ',', "memory")) {
+			if (v2 ? list_len == 0 : list_has(list, list_len, ',', controller)) {
 				*ret_len = line_len - (size_t)(path - line);
 				return path;
 			}
@@ -76,20 +78,28 @@ const char *cgroup_text_path(bool v2, const char *text, size_t *ret_len)
 	return NULL;
 }
 
-int cgroup_text_own_path(bool v2, char ret_path[static PATH_MAX])
+const char *cgroup_mount_text_path(
+	const struct cgroup_mount *mount, const char *text, size_t *ret_len)
 {
+	return cgroup_text_path(mount->v2 ? CGROUP_V2 : mount->controller, text, ret_len);
+}
+
+int cgroup_mount_path_of(
+	const struct cgroup_mount *mount, int proc_fd, char ret_path[static PATH_MAX])
+{
+	const char *name = proc_fd == AT_FDCWD ? "/proc/self/cgroup" : "cgroup";
 	_cleanup_free_ char *text = malloc(CGROUP_TEXT_MAX);
 
 	if (!text)
 		return -ENOMEM;
 
-	ssize_t n = fd_read_file_at(AT_FDCWD, "/proc/self/cgroup", text, CGROUP_TEXT_MAX);
+	ssize_t n = fd_read_file_at(proc_fd, name, text, CGROUP_TEXT_MAX);
 
 	if (n < 0)
-		return (int)n;
+		return n == -ENOENT ? -ESRCH : (int)n;
 
 	size_t len;
-	const char *path = cgroup_text_path(v2, text, &len);
+	const char *path = cgroup_mount_text_path(mount, text, &len);
 
 	if (!path)
 		return -ENODEV;
@@ -253,7 +263,7 @@ static int mount_find_inside(struct cgroup_mount *mount)
 	if (search.depth == 0 || root_len > 0)
 		return 0;
 
-	int r = cgroup_text_own_path(mount->v2, own);
+	int r = cgroup_mount_path_of(mount, AT_FDCWD, own);
 
 	if (r < 0)
 		return r;
@@ -284,55 +294,70 @@ static void text_unescape(char *text)
 }
 
 /*
- * The root of the mount that folder fd is on, for free(); NULL when it is not to be found. It is
- * looked up by the mount's id, not its path, as several may stand over each other.
+ * The root and the options of the mount that folder fd is on, both for free(). It is looked up by
+ * the mount's id, not its path, as several may stand over each other. Returns false when it is not
+ * to be found.
  */
-static char *mount_read_root(int fd)
+static bool mount_read_info(int fd, char **ret_root, char **ret_options)
 {
 	_cleanup_free_ char *line = NULL;
 	size_t size = 0;
 	struct statx stx;
 
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) < 0 || !(stx.stx_mask & STATX_MNT_ID))
-		return NULL;
+		return false;
 
 	_cleanup_fclose_ FILE *file = fopen("/proc/self/mountinfo", "re");
 
 	if (!file)
-		return NULL;
+		return false;
 	while (getline(&line, &size, file) > 0) {
 		_cleanup_free_ char *root = NULL;
 		unsigned long long id;
 
 		if (sscanf(line, "%llu %*s %*s %ms", &id, &root) != 2 || id != stx.stx_mnt_id)
 			continue;
+
+		/* "... - FSTYPE SOURCE OPTIONS": the last field, which has no blanks (proc(5)). */
+		const char *options = strrchr(line, ' ');
+
+		*ret_options = strdup(options ? options + 1 : "");
+		if (!*ret_options)
+			return false;
 		text_unescape(root);
 		if (strcmp(root, "/") == 0)
 			root[0] = '\0';
-		return take_ptr(root);
+		*ret_root = take_ptr(root);
+		return true;
 	}
-	return NULL;
+	return false;
 }
 
-/* Whether the folder has the memory controller. */
-static bool mount_has_memory(const struct cgroup_mount *mount)
+/* Whether the folder has the controller. The options of a mount of v1 name those that it has. */
+static bool mount_has_controller(const struct cgroup_mount *mount, const char *options)
 {
+	const char *controller = mount->controller;
 	char list[512];
 
 	if (!mount->v2)
-		return faccessat(mount->dir_fd, "memory.limit_in_bytes", F_OK, 0) == 0;
+		return strcmp(controller, CGROUP_V2) != 0 &&
+		       list_has(options, strcspn(options, "\n"), ',', controller);
+	if (strcmp(controller, CGROUP_V2) == 0)
+		return true;
 
 	ssize_t n = fd_read_file_at(mount->dir_fd, "cgroup.controllers", list, sizeof(list));
 
-	return n > 0 && list_has(list, strcspn(list, "\n"), ' ', "memory");
+	return n > 0 && list_has(list, strcspn(list, "\n"), ' ', controller);
 }
 
-/* Takes the folder at path if it is a mount of the memory controller. Returns 0 or -errno. */
-static int mount_open(const char *path, struct cgroup_mount *ret_mount)
+/* Takes the folder at path if it is a mount of the controller. Returns 0 or -errno. */
+static int mount_open(const char *controller, const char *path, struct cgroup_mount *ret_mount)
 {
 	_cleanup_cgroup_mount_ struct cgroup_mount mount = {
 		.dir_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC),
+		.controller = controller,
 	};
+	_cleanup_free_ char *options = NULL;
 	struct statfs fs;
 
 	if (mount.dir_fd < 0 || fstatfs(mount.dir_fd, &fs) < 0)
@@ -340,15 +365,13 @@ static int mount_open(const char *path, struct cgroup_mount *ret_mount)
 	if (fs.f_type != CGROUP_SUPER_MAGIC && fs.f_type != CGROUP2_SUPER_MAGIC)
 		return -ENODEV; /* something else is mounted over it */
 	mount.v2 = fs.f_type == CGROUP2_SUPER_MAGIC;
-	if (!mount_has_memory(&mount))
+	if (!mount_read_info(mount.dir_fd, &mount.root, &options))
+		return -ENODEV;
+	if (!mount_has_controller(&mount, options))
 		return -ENODEV;
 	/* Files that exist only at, or only below, the root of a hierarchy (kernel/cgroup). */
 	mount.is_root = mount.v2 ? faccessat(mount.dir_fd, "cgroup.type", F_OK, 0) < 0
 				 : faccessat(mount.dir_fd, "release_agent", F_OK, 0) == 0;
-
-	mount.root = mount_read_root(mount.dir_fd);
-	if (!mount.root)
-		return -ENODEV;
 
 	int r = mount_find_inside(&mount);
 
@@ -369,7 +392,7 @@ static void logger_drop(void *userdata, int level, const char *fmt, va_list ap)
 }
 
 /* Collects where libcgroup sees the controller, at most CGROUP_MOUNTS_MAX. Returns their count. */
-static unsigned libcgroup_mounts(char *paths[static CGROUP_MOUNTS_MAX])
+static unsigned libcgroup_mounts(const char *controller, char *paths[static CGROUP_MOUNTS_MAX])
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	char path[FILENAME_MAX];
@@ -380,7 +403,7 @@ static unsigned libcgroup_mounts(char *paths[static CGROUP_MOUNTS_MAX])
 	pthread_mutex_lock(&lock);
 	cgroup_set_logger(logger_drop, CGROUP_LOG_ERROR, NULL);
 	if (cgroup_init() == 0) {
-		int r = cgroup_get_subsys_mount_point_begin("memory", &handle, path);
+		int r = cgroup_get_subsys_mount_point_begin(controller, &handle, path);
 
 		while (r == 0 && count < CGROUP_MOUNTS_MAX && (paths[count] = strdup(path))) {
 			count++;
@@ -396,7 +419,7 @@ static unsigned libcgroup_mounts(char *paths[static CGROUP_MOUNTS_MAX])
  * libcgroup gives up as a whole when one cgroup mount of /proc/mounts cannot be opened, say because
  * a container's runtime mounted something over it: then we go through them ourselves.
  */
-static int mount_find_any(struct cgroup_mount *ret_mount)
+static int mount_find_any(const char *controller, struct cgroup_mount *ret_mount)
 {
 	_cleanup_fclose_ FILE *file = setmntent("/proc/self/mounts", "re");
 	char text[4 * PATH_MAX];
@@ -407,25 +430,25 @@ static int mount_find_any(struct cgroup_mount *ret_mount)
 	while (getmntent_r(file, &entry, text, sizeof(text))) {
 		if (strcmp(entry.mnt_type, "cgroup") != 0 && strcmp(entry.mnt_type, "cgroup2") != 0)
 			continue;
-		if (mount_open(entry.mnt_dir, ret_mount) == 0)
+		if (mount_open(controller, entry.mnt_dir, ret_mount) == 0)
 			return 0;
 	}
 	return -ENODEV;
 }
 
-int cgroup_mount_find(struct cgroup_mount *ret_mount)
+int cgroup_mount_find(const char *controller, struct cgroup_mount *ret_mount)
 {
 	char *paths[CGROUP_MOUNTS_MAX];
-	unsigned count = libcgroup_mounts(paths);
+	unsigned count = libcgroup_mounts(controller, paths);
 	int r = -ENODEV;
 
 	for (unsigned i = 0; i < count; i++) {
 		if (r < 0) {
-			r = mount_open(paths[i], ret_mount);
+			r = mount_open(controller, paths[i], ret_mount);
 			if (r == 0)
 				ret_mount->preferred = i == 0;
 		}
 		free(paths[i]);
 	}
-	return r < 0 ? mount_find_any(ret_mount) : r;
+	return r < 0 ? mount_find_any(controller, ret_mount) : r;
 }

@@ -77,7 +77,7 @@ int cgroup_view_new(struct cgroup_view **ret_view)
 			view->groups[set][way] =
 				(struct view_group){.limit_fd = -1, .usage_fd = -1};
 
-	int r = cgroup_mount_find(&view->mount);
+	int r = cgroup_mount_find(CGROUP_MEMORY, &view->mount);
 
 	if (r < 0) {
 		cgroup_view_free(view);
@@ -89,7 +89,7 @@ int cgroup_view_new(struct cgroup_view **ret_view)
 
 const char *cgroup_view_path(const struct cgroup_view *view, const char *text, size_t *ret_len)
 {
-	return cgroup_text_path(view->mount.v2, text, ret_len);
+	return cgroup_mount_text_path(&view->mount, text, ret_len);
 }
 
 static int group_open(

@@ -152,7 +152,7 @@ static inline int cgroup_setup(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		live_skip_all("needs root to make memory cgroups");
-	if (cgroup_mount_find(&mount_found) < 0)
+	if (cgroup_mount_find(CGROUP_MEMORY, &mount_found) < 0)
 		live_skip_all("no memory controller here");
 
 	char own[PATH_MAX] = "";
@@ -160,7 +160,7 @@ static inline int cgroup_setup(void **state)
 
 	/* On v2 a group that holds the test itself cannot have groups with controllers below. */
 	if (!mount_found.v2) {
-		assert_int_equal(cgroup_text_own_path(false, path), 0);
+		assert_int_equal(cgroup_mount_path_of(&mount_found, AT_FDCWD, path), 0);
 		if (cgroup_mount_relative(&mount_found, path, strlen(path), own) < 0)
 			live_skip_all("our own memory cgroup is not visible here");
 	}

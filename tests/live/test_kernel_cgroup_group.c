@@ -17,7 +17,7 @@
 /* The group that the process is in, by its own account. */
 static void own_path(char path[static PATH_MAX])
 {
-	live_check(cgroup_text_own_path(mount_found.v2, path) == 0);
+	live_check(cgroup_mount_path_of(&mount_found, AT_FDCWD, path) == 0);
 }
 
 /* Enters the group and uses more than it may. */

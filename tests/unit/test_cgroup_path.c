@@ -11,10 +11,10 @@
 
 #include "kernel/cgroup_mount.h"
 
-static void assert_text_path(bool v2, const char *text, const char *expected)
+static void assert_text_path(const char *controller, const char *text, const char *expected)
 {
 	size_t len = 0;
-	const char *path = cgroup_text_path(v2, text, &len);
+	const char *path = cgroup_text_path(controller, text, &len);
 
 	if (!expected) {
 		assert_null(path);
@@ -30,23 +30,25 @@ static void text_path_finds_the_memory_line(void **state)
 	const char *hybrid = "5:devices:/d\n4:cpu,memory:/a/b\n1:name=systemd:/s\n0::/u/v\n";
 
 	(void)state;
-	assert_text_path(false, hybrid, "/a/b");
-	assert_text_path(true, hybrid, "/u/v");
-	assert_text_path(false, "4:memory,cpu:/a\n", "/a");
-	assert_text_path(false, "4:cpu,memory,pids:/a", "/a");
-	assert_text_path(true, "0::/\n", "/");
-	assert_text_path(true, "0::/../x y\n", "/../x y");
+	assert_text_path(CGROUP_MEMORY, hybrid, "/a/b");
+	assert_text_path(CGROUP_V2, hybrid, "/u/v");
+	assert_text_path(CGROUP_MEMORY, "4:memory,cpu:/a\n", "/a");
+	assert_text_path(CGROUP_MEMORY, "4:cpu,memory,pids:/a", "/a");
+	assert_text_path(CGROUP_FREEZER, "2:freezer:/f\n1:cpu:/a", "/f");
+	assert_text_path(CGROUP_V2, "0::/\n", "/");
+	assert_text_path(CGROUP_V2, "0::/../x y\n", "/../x y");
 }
 
 static void text_path_is_not_taken_in_by_names(void **state)
 {
 	(void)state;
-	assert_text_path(false, "3:name=memory:/no\n0::/4:memory:/no\n", NULL);
-	assert_text_path(false, "3:cpu:/:memory:/no\n4:memory:/a:memory:b\n", "/a:memory:b");
-	assert_text_path(false, "3:memory2,xmemory:/no\n", NULL);
-	assert_text_path(true, "3:cpu:/0::/no\n", NULL);
-	assert_text_path(true, "", NULL);
-	assert_text_path(true, "\n\nnonsense\n0:\n", NULL);
+	assert_text_path(CGROUP_MEMORY, "3:name=memory:/no\n0::/4:memory:/no\n", NULL);
+	assert_text_path(
+		CGROUP_MEMORY, "3:cpu:/:memory:/no\n4:memory:/a:memory:b\n", "/a:memory:b");
+	assert_text_path(CGROUP_MEMORY, "3:memory2,xmemory:/no\n", NULL);
+	assert_text_path(CGROUP_V2, "3:cpu:/0::/no\n", NULL);
+	assert_text_path(CGROUP_V2, "", NULL);
+	assert_text_path(CGROUP_V2, "\n\nnonsense\n0:\n", NULL);
 }
 
 /* Expected NULL: the group is not to be seen. */
