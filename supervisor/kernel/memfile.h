@@ -30,14 +30,15 @@ struct memfile_request {
 	/*
 	 * Where to make it, at most one of them; neither: in the kernel's own memory, as
 	 * memfd_create(2) does. Files there cannot be sealed, like any that are made without
-	 * MFD_ALLOW_SEALING.
+	 * MFD_ALLOW_SEALING. Files of huge pages are always the kernel's.
 	 */
 	struct tmpfs *tmpfs; /* NULL: no */
 	int spill_dir_fd;    /* of a directory on a disk; -1: no */
 	/*
 	 * The file must never be executable, on any kernel: on a tmpfs not even mapped with
-	 * PROT_EXEC; elsewhere MFD_NOEXEC_SEAL is added, and F_SEAL_SEAL for a file that was not to
-	 * be sealable. With MFD_EXEC it is EACCES, as under vm.memfd_noexec=2.
+	 * PROT_EXEC; on a disk only where that is mounted noexec; elsewhere MFD_NOEXEC_SEAL is
+	 * added, and F_SEAL_SEAL for a file that was not to be sealable. Its mode is 0666. With
+	 * MFD_EXEC it is EACCES, as under vm.memfd_noexec=2.
 	 */
 	bool noexec;
 };
@@ -45,7 +46,9 @@ struct memfile_request {
 /*
  * Whether what a caller asks for can be a file on a tmpfs and not be told from a memfd: nothing
  * that makes it sealable (MFD_ALLOW_SEALING, MFD_NOEXEC_SEAL, the caller's vm.memfd_noexec), no
- * huge pages, no flags that the kernel would refuse, and a name that a path can have.
+ * huge pages, no flags that the kernel would refuse, and a name that a path can have. Nor MFD_EXEC:
+ * who says that means to execute the file, perhaps by the descriptor that wrote it, and only the
+ * kernel's own files are not "busy" then (execve(2), ETXTBSY).
  */
 bool memfile_fits_tmpfs(const struct memfile_request *request);
 

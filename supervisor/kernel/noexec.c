@@ -10,12 +10,11 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "kernel/child.h"
 #include "kernel/compat.h"
 
 #define SYSCTL_DIR  "/proc/sys/vm"
@@ -76,20 +75,27 @@ static struct answer sysctl_read(void)
 }
 
 /*
- * fork() for a library: without handlers that could wait for a lock another thread holds, without
- * SIGCHLD, and not reaped by the program around us when it waits for any child (clone(2),
- * __WCLONE). All arguments are 0, so that their order on this machine doesn't matter.
+ * When it was read last, in milliseconds, times 4, and the scope plus 1: one word, so that threads
+ * that read it at the same time get both or neither. It is the kernel's state, not ours.
  */
-static pid_t quiet_fork(void)
-{
-	return (pid_t)syscall(SYS_clone, 0L, 0L, 0L, 0L, 0L);
-}
+static _Atomic uint64_t own_last;
 
-static int quiet_wait(pid_t pid)
+int noexec_own(int *ret_scope)
 {
-	while (waitpid(pid, NULL, __WCLONE) < 0)
-		if (errno != EINTR)
-			return -errno;
+	const uint64_t now_ms = clock_now_ns(CLOCK_MONOTONIC) / NSEC_PER_MSEC;
+	const uint64_t last = own_last;
+
+	if (last != 0 && now_ms - last / 4 <= NOEXEC_STALE_MS) {
+		*ret_scope = (int)(last % 4) - 1;
+		return 0;
+	}
+
+	const struct answer answer = sysctl_read();
+
+	if (answer.error < 0)
+		return answer.error;
+	own_last = now_ms * 4 + (uint64_t)(answer.scope + 1);
+	*ret_scope = answer.scope;
 	return 0;
 }
 
@@ -108,18 +114,6 @@ static int namespace_join(int pid_ns_fd)
 		setns(pid_ns_fd, CLONE_NEWPID) < 0)
 		return -EPERM;
 	return 0;
-}
-
-/* Closes all descriptors but two: who gets hold of the child must not get the listener with it. */
-static int close_all_but(int a, int b)
-{
-	const unsigned low = (unsigned)(a < b ? a : b), high = (unsigned)(a < b ? b : a);
-
-	if (low > 0 && close_range(0, low - 1, 0) < 0)
-		return -errno;
-	if (high > low + 1 && close_range(low + 1, high - 1, 0) < 0)
-		return -errno;
-	return close_range(high + 1, ~0U, 0) < 0 ? -errno : 0;
 }
 
 /* The member: reads, answers, and is gone. Root in there may stop it, but not read its memory. */
@@ -141,7 +135,8 @@ _Noreturn static void member_main(int pipe_fd)
  */
 _Noreturn static void reader_main(int pid_ns_fd, int pipe_fd)
 {
-	struct answer answer = {.error = close_all_but(pid_ns_fd, pipe_fd)};
+	int kept[] = {pid_ns_fd, pipe_fd};
+	struct answer answer = {.error = child_keep_fds(kept, ARRAY_SIZE(kept))};
 
 	if (answer.error == 0 && prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L) < 0)
 		answer.error = -errno;
@@ -149,12 +144,12 @@ _Noreturn static void reader_main(int pid_ns_fd, int pipe_fd)
 		answer.error = namespace_join(pid_ns_fd);
 	if (answer.error == 0) {
 		/* Only children become members. We reap it, not the tenant's init. */
-		pid_t pid = quiet_fork();
+		pid_t pid = child_fork();
 
 		if (pid == 0)
 			member_main(pipe_fd);
 		if (pid > 0)
-			_exit(quiet_wait(pid) < 0);
+			_exit(child_wait(pid) < 0);
 		answer.error = -errno;
 	}
 	_exit(fd_write_all(pipe_fd, &answer, sizeof(answer)) < 0);
@@ -200,7 +195,7 @@ static struct answer namespace_read(int pid_ns_fd)
 	read_fd = fds[0];
 	write_fd = fds[1];
 
-	pid_t pid = quiet_fork();
+	pid_t pid = child_fork();
 
 	if (pid < 0)
 		return (struct answer){.error = -errno};
@@ -210,10 +205,8 @@ static struct answer namespace_read(int pid_ns_fd)
 
 	struct answer answer = answer_wait(read_fd);
 
-	/* It has ended, or somebody holds it up. Its id is its own until it is waited for. */
-	kill(pid, SIGKILL);
-
-	int r = quiet_wait(pid);
+	/* It has ended, or somebody holds it up. */
+	int r = child_end(pid);
 
 	if (r < 0)
 		return (struct answer){.error = r};

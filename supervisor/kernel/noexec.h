@@ -42,3 +42,9 @@ bool noexec_table_find(struct noexec_table *table, ino_t ino, int *ret_scope);
  * stopped it.
  */
 int noexec_table_read(struct noexec_table *table, int pid_ns_fd, ino_t ino, int *ret_scope);
+
+/*
+ * Stores the value of our own namespace, or -1 when the kernel has no such setting. Any thread; at
+ * most NOEXEC_STALE_MS old. Returns 0 or -errno, such as -ENOENT without /proc.
+ */
+int noexec_own(int *ret_scope);

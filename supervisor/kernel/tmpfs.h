@@ -13,9 +13,10 @@
 struct tmpfs;
 
 /*
- * Makes one (fsopen(2), fsmount(2); Linux 5.2). With CAP_SYS_ADMIN directly, else in a user
- * namespace that a child makes for it. Its files can be executed; those made with noexec cannot be
- * mapped with PROT_EXEC either. Returns 0 or -errno: -EPERM without any way to one.
+ * Makes one (fsopen(2), fsmount(2), mount_setattr(2); Linux 5.12), in a child: with CAP_SYS_ADMIN
+ * in a mount namespace that lasts as long as the child, else in a user namespace too, which the
+ * tmpfs keeps. Returns 0 or -errno: -EPERM without any way to one, -ETIMEDOUT when somebody holds
+ * the child up.
  */
 int tmpfs_new(uint64_t size_bytes, struct tmpfs **ret_tmpfs);
 /* Takes NULL, returns NULL. Files that are still open live on. */
@@ -28,11 +29,16 @@ int tmpfs_resize(struct tmpfs *tmpfs, uint64_t size_bytes);
 /* What its files hold, by statfs(2). Returns 0 or -errno. */
 int tmpfs_used(struct tmpfs *tmpfs, uint64_t *ret_bytes);
 
+/* Whether a file can have this name: at most 249 bytes, and behind a slash no empty, "." or ".."
+ * component, which a path would lose. */
+bool tmpfs_has_name(const char *name);
+
 /*
  * Makes an unlinked file that is to a program what memfd_create(name) would have made without
  * MFD_ALLOW_SEALING: mode 0777, link text "/memfd:NAME (deleted)". Any number of threads, any
- * names. Returns a descriptor (close-on-exec, owned by the caller) or -errno: -EINVAL for a name
- * that no path can have (with an empty, "." or ".." component behind a slash), -ENOSPC.
+ * names. With noexec it can neither be executed nor mapped with PROT_EXEC, whatever its mode.
+ * Returns a descriptor (close-on-exec, owned by the caller) or -errno: -EINVAL without
+ * tmpfs_has_name().
  */
 int tmpfs_create(struct tmpfs *tmpfs, const char *name, bool noexec);
 
