@@ -35,24 +35,106 @@ static const struct size_unit size_units[] = {
 	{"TiB", UINT64_C(1) << 40},
 };
 
-int text_parse_size(const char *text, uint64_t *ret_bytes)
+/*
+ * The digits that text begins with, and what follows them in *ret_end. Returns 0, -EINVAL when
+ * there are none, or -ERANGE, which leaves *ret_end valid.
+ */
+static int read_digits(const char *text, const char **ret_end, uint64_t *ret_number)
 {
-	const struct size_unit *unit = NULL;
-	uint64_t number, bytes;
 	char *end;
 
 	if (!isdigit((unsigned char)text[0])) /* strtoumax(3) would take blanks and a sign */
 		return -EINVAL;
 	errno = 0;
-	number = strtoumax(text, &end, 10);
+	*ret_number = strtoumax(text, &end, 10);
+	*ret_end = end;
+	return errno != 0 ? -ERANGE : 0;
+}
+
+int text_parse_number(const char *text, uint64_t *ret_number)
+{
+	uint64_t number;
+	const char *end;
+	int r = read_digits(text, &end, &number);
+
+	if (r == -EINVAL || *end != '\0')
+		return -EINVAL;
+	if (r == 0)
+		*ret_number = number;
+	return r;
+}
+
+int text_parse_size(const char *text, uint64_t *ret_bytes)
+{
+	const struct size_unit *unit = NULL;
+	uint64_t number, bytes;
+	const char *end;
+	int r = read_digits(text, &end, &number);
+
+	if (r == -EINVAL)
+		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(size_units) && unit == NULL; i++)
 		if (strcasecmp(end, size_units[i].name) == 0)
 			unit = &size_units[i];
 	if (unit == NULL)
 		return -EINVAL;
-	if (errno != 0 || __builtin_mul_overflow(number, unit->bytes, &bytes))
+	if (r < 0 || __builtin_mul_overflow(number, unit->bytes, &bytes))
 		return -ERANGE;
 	*ret_bytes = bytes;
+	return 0;
+}
+
+/* A unit of time, as SI and its users write it: case matters. */
+struct time_unit {
+	const char *name;
+	unsigned value;
+};
+
+static const struct time_unit *time_unit_find(
+	const char *name, const struct time_unit *units, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(name, units[i].name) == 0)
+			return &units[i];
+	return NULL;
+}
+
+int text_parse_duration(const char *text, uint64_t *ret_ms)
+{
+	static const struct time_unit units[] = {{"ms", 1}, {"s", 1000}, {"min", 60 * 1000}};
+	const struct time_unit *unit;
+	uint64_t number, ms;
+	const char *end;
+	int r = read_digits(text, &end, &number);
+
+	if (r == -EINVAL)
+		return r;
+	unit = time_unit_find(end, units, ARRAY_SIZE(units));
+	if (unit == NULL)
+		return -EINVAL;
+	if (r < 0 || __builtin_mul_overflow(number, unit->value, &ms))
+		return -ERANGE;
+	*ret_ms = ms;
+	return 0;
+}
+
+int text_parse_rate(const char *text, uint64_t *ret_count, unsigned *ret_period_s)
+{
+	static const struct time_unit units[] = {{"/s", 1}, {"/min", 60}, {"/h", 3600}};
+	const struct time_unit *unit;
+	uint64_t number;
+	const char *end;
+	int r = read_digits(text, &end, &number);
+
+	if (r == -EINVAL)
+		return r;
+	unit = time_unit_find(end, units, ARRAY_SIZE(units));
+	if (unit == NULL)
+		return -EINVAL;
+	if (r < 0)
+		return r;
+	*ret_count = number;
+	*ret_period_s = unit->value;
 	return 0;
 }
 

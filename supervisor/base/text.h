@@ -15,6 +15,21 @@
  */
 int text_parse_size(const char *text, uint64_t *ret_bytes);
 
+/* Parses a number: digits and nothing else. Returns as text_parse_size(). */
+int text_parse_number(const char *text, uint64_t *ret_number);
+
+/*
+ * Parses a duration: digits and a unit, ms, s or min. Returns 0, -EINVAL when the text is no
+ * duration, or -ERANGE when its milliseconds do not fit in 64 bits.
+ */
+int text_parse_duration(const char *text, uint64_t *ret_ms);
+
+/*
+ * Parses a rate: digits and "/s", "/min" or "/h"; so many in *ret_period_s seconds (1, 60 or 3600).
+ * Returns 0, -EINVAL when the text is no rate, or -ERANGE when the number does not fit in 64 bits.
+ */
+int text_parse_rate(const char *text, uint64_t *ret_count, unsigned *ret_period_s);
+
 /* One flag of memfd_create(2), or one huge-page size: set when (flags & mask) == value. */
 struct memfd_flag {
 	const char *name; /* without the MFD_ prefix */

@@ -105,6 +105,8 @@ int policy_compile(struct draft *draft, struct policy **ret_policy)
 	struct policy header = {.references = 1,
 		.mode = draft->mode,
 		.budget = draft->budget,
+		.quotas = draft->quotas,
+		.tenant_ops = draft->tenant_ops,
 		.fallback = draft->fallback,
 		.fallback_error = draft->fallback_error,
 		.rule_count = count,
@@ -114,8 +116,12 @@ int policy_compile(struct draft *draft, struct policy **ret_policy)
 	struct policy *policy = NULL;
 	int r;
 
-	for (uint32_t i = 0; i < count; i++)
-		header.facts |= buffer_at(&draft->rules, struct rule, i)->facts;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct rule *rule = buffer_at(&draft->rules, struct rule, i);
+
+		header.facts |= rule->facts;
+		header.noexec |= rule->noexec;
+	}
 	r = index_build(draft, &index, &header);
 	if (r == 0) {
 		policy = policy_assemble(&header, draft, &index);
@@ -124,6 +130,8 @@ int policy_compile(struct draft *draft, struct policy **ret_policy)
 	index_buffers_done(&index);
 	if (r < 0)
 		return r;
+	if (draft->spill_directory != NONE)
+		policy->quotas.spill_directory = policy->text + draft->spill_directory;
 	draft->regexes.size = 0;
 	*ret_policy = policy;
 	return 0;

@@ -202,6 +202,8 @@ static void decide_rule(
 		.flags_add = rule->flags_add,
 		.flags_clear = rule->flags_clear,
 		.rename = rule->rename == NONE ? NULL : policy->text + rule->rename,
+		.backing = rule->backing,
+		.noexec = rule->noexec,
 		.rule = policy->text + rule->name,
 		.reason = "rule matched"};
 }

@@ -20,6 +20,9 @@ struct rule_source {
 struct draft {
 	enum policy_mode mode;
 	struct policy_budget budget;
+	struct policy_quotas quotas;
+	struct span tenant_ops;   /* in ops */
+	uint32_t spill_directory; /* in text, or NONE */
 	enum verdict fallback;
 	int fallback_error;
 	struct buffer rules;      /* struct rule */
@@ -38,6 +41,15 @@ void draft_done(struct draft *draft);
 /* policies/default.yaml; made by the build. */
 extern const char policy_default_text[];
 
+/* What was said in the budget, for what is said elsewhere. */
+struct budget_notes {
+	unsigned given; /* set of 1 << enum quota: there is a limit, right or wrong */
+	bool spill_used;
+	struct mark spill_mark;      /* of the key "spill" */
+	struct mark sample_mark;     /* of the key "sample"; line 0: none */
+	struct mark memfd_size_mark; /* of the value of memfd.size */
+};
+
 /* What parsing carries around. */
 struct parser {
 	const struct tree *tree;
@@ -45,6 +57,7 @@ struct parser {
 	struct draft *draft;
 	struct buffer names; /* for looking up users and groups */
 	unsigned lookups;
+	struct budget_notes budget;
 };
 
 /*
@@ -54,6 +67,18 @@ struct parser {
 
 /* The whole of a policy. */
 int policy_parse(struct parser *parser);
+
+/* The budget key. */
+int budget_parse(struct parser *parser, uint32_t node);
+
+/* What of the budget can only be judged once all else is known. */
+void budget_check(struct parser *parser);
+
+/* The tenant key. */
+int tenant_parse(struct parser *parser, uint32_t node);
+
+/* Takes note that files may go to the spill directory; a mistake when there is none. */
+void spill_use(struct parser *parser, struct mark mark);
 
 /* The list of rules. */
 int rules_parse(struct parser *parser, uint32_t list);
@@ -93,6 +118,9 @@ const char *scalar_parse(struct parser *parser, uint32_t node, const char *expec
 /* One of count words. Returns its index, or -1 after a diagnostic. */
 int word_parse(struct parser *parser, uint32_t node, const char *what, const char *const *words,
 	size_t count);
+
+/* true or false. Returns false after a diagnostic. */
+bool bool_parse(struct parser *parser, uint32_t node);
 
 /* The items of "one or a list": calls item for each. Reports an empty list. */
 typedef int item_fn(struct parser *parser, uint32_t node, void *userdata);

@@ -7,6 +7,8 @@
 struct compiler {
 	const char *at, *end;
 	struct buffer *ops, *sets;
+	bool path;
+	unsigned captures;
 	const char *problem, *hint;
 };
 
@@ -29,11 +31,6 @@ static int op_add(struct compiler *compiler, uint32_t op)
 		return -ENOMEM;
 	*room = (uint16_t)op;
 	return 0;
-}
-
-static bool set_has(const struct byte_set *set, unsigned char byte)
-{
-	return set->bits[byte / 64] >> (byte % 64) & 1;
 }
 
 static void set_put(struct byte_set *set, unsigned char byte)
@@ -133,15 +130,43 @@ static int read_set(struct compiler *compiler)
 	return op_add(compiler, GLOB_SET + index);
 }
 
+/* A star and those that follow it, with at behind the first. */
+static int read_star(struct compiler *compiler)
+{
+	bool several = false;
+
+	for (; compiler->at < compiler->end && *compiler->at == '*'; compiler->at++)
+		several = true;
+	return op_add(compiler, compiler->path && !several ? GLOB_RUN : GLOB_STAR);
+}
+
+/* "(*)", with at behind the parenthesis. */
+static int read_capture(struct compiler *compiler)
+{
+	int r;
+
+	if (compiler->end - compiler->at < 2 || memcmp(compiler->at, "*)", 2) != 0)
+		return mistake(compiler, "a capture is (*), within one component",
+			"put the pattern around it, such as \"docker-(*).scope\"; write \\( for "
+			"the "
+			"character itself");
+	compiler->at += 2;
+	compiler->captures++;
+	r = op_add(compiler, GLOB_NAME);
+	return r < 0 ? r : op_add(compiler, GLOB_NAME_REST);
+}
+
 static int read_one(struct compiler *compiler)
 {
 	unsigned char byte = (unsigned char)*compiler->at++;
 
+	if (compiler->path && byte == '(')
+		return read_capture(compiler);
+	if (compiler->path && byte == ')')
+		return mistake(compiler, ") without (", "write \\) for the character itself");
 	switch (byte) {
 	case '*':
-		while (compiler->at < compiler->end && *compiler->at == '*')
-			compiler->at++;
-		return op_add(compiler, GLOB_STAR);
+		return read_star(compiler);
 	case '?':
 		return op_add(compiler, GLOB_ANY);
 	case '[':
@@ -156,26 +181,36 @@ static int read_one(struct compiler *compiler)
 	}
 }
 
-int glob_compile(const char *text, size_t len, struct buffer *ops, struct buffer *sets,
-	const char **ret_problem, const char **ret_hint)
+static int read_all(struct compiler *compiler, const char **ret_problem, const char **ret_hint)
 {
-	struct compiler compiler = {.at = text, .end = text + len, .ops = ops, .sets = sets};
 	int r = 0;
 
-	while (r == 0 && compiler.at < compiler.end)
-		r = read_one(&compiler);
+	while (r == 0 && compiler->at < compiler->end)
+		r = read_one(compiler);
 	if (r == -EINVAL) {
-		*ret_problem = compiler.problem;
-		*ret_hint = compiler.hint;
+		*ret_problem = compiler->problem;
+		*ret_hint = compiler->hint;
 	}
 	return r;
 }
 
-static bool op_has(uint16_t op, const struct byte_set *sets, unsigned char byte)
+int glob_compile(const char *text, size_t len, struct buffer *ops, struct buffer *sets,
+	const char **ret_problem, const char **ret_hint)
 {
-	if (op < GLOB_ANY)
-		return op == byte;
-	return op == GLOB_ANY || set_has(&sets[op - GLOB_SET], byte);
+	struct compiler compiler = {.at = text, .end = text + len, .ops = ops, .sets = sets};
+
+	return read_all(&compiler, ret_problem, ret_hint);
+}
+
+int glob_compile_path(const char *text, size_t len, struct buffer *ops, struct buffer *sets,
+	unsigned *ret_captures, const char **ret_problem, const char **ret_hint)
+{
+	struct compiler compiler = {
+		.at = text, .end = text + len, .ops = ops, .sets = sets, .path = true};
+	int r = read_all(&compiler, ret_problem, ret_hint);
+
+	*ret_captures = compiler.captures;
+	return r;
 }
 
 /*

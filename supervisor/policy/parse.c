@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Parsing of a policy: everything but its rules. */
+/* Parsing of a policy: what is said once, but for the budget. */
 
 #include <errno.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "policy/draft.h"
 
 enum policy_key {
 	POLICY_VERSION,
 	POLICY_MODE,
 	POLICY_DEFAULT,
+	POLICY_TENANT,
 	POLICY_BUDGET,
+	POLICY_OOM,
+	POLICY_SYSCALLS,
 	POLICY_RULES,
 	POLICY_KEYS,
 };
@@ -77,105 +79,68 @@ static void fallback_parse(struct parser *parser, uint32_t node)
 	}
 }
 
-static void reserve_parse(struct parser *parser, uint32_t node)
+static void oom_parse(struct parser *parser, uint32_t node)
 {
-	const char *text = scalar_parse(parser, node, "a size");
-	struct mark mark = tree_node(parser->tree, node)->mark;
-	struct quote quote;
-	uint64_t bytes;
-	int r;
+	static const char *const words[] = {"leave", "attribute"};
 
-	if (!text)
-		return;
-	r = text_parse_size(text, &bytes);
-	if (r == 0 && bytes > 0) {
-		parser->draft->budget.reserve_bytes = bytes;
-		return;
-	}
-	quote = quote_text(text, strlen(text));
-	diagnostic_add(parser->diagnostics, mark, "\"%s\" is %s", quote.text,
-		r == -ERANGE ? "too large"
-		: r == 0     ? "no reserve at all"
-			     : "not a size");
-	diagnostic_hint(parser->diagnostics, "such as 64MiB or 1GiB");
+	parser->draft->quotas.oom_attribute =
+		word_parse(parser, node, "attribute or leave", words, 2) == 1;
 }
 
-/* Digits, up to four decimals, a percent sign. Returns millionths, or 0 if not 0 < x <= 100 %. */
-static unsigned percent_to_ppm(const char *text)
+/* What nobody said depends on the limits, which these calls would get around. */
+static void syscalls_default(struct policy_quotas *quotas)
 {
-	unsigned long value = 0, scale = 10000;
-	const char *at = text;
+	static const enum quota tenant[] = {
+		QUOTA_MEMFDS, QUOTA_RESIDENT, QUOTA_SIZE, QUOTA_HUGETLB, QUOTA_RATE};
+	const uint64_t *limits = quotas->limits;
 
-	for (; *at >= '0' && *at <= '9' && value <= 100; at++)
-		value = value * 10 + (unsigned long)(*at - '0');
-	if (at == text)
-		return 0;
-	value *= scale;
-	if (*at == '.') {
-		const char *point = at++;
-
-		for (; *at >= '0' && *at <= '9' && scale > 1; at++) {
-			scale /= 10;
-			value += (unsigned long)(*at - '0') * scale;
-		}
-		if (at == point + 1)
-			return 0;
-	}
-	return strcmp(at, "%") == 0 && value <= 1000000 ? (unsigned)value : 0;
+	if (limits[QUOTA_MEMFD_SIZE] != QUOTA_UNLIMITED)
+		quotas->memfd_secret = SECRET_DENY;
+	for (unsigned i = 0; i < ARRAY_SIZE(tenant); i++)
+		if (limits[tenant[i]] != QUOTA_UNLIMITED)
+			quotas->memfd_secret = SECRET_DENY;
+	quotas->io_uring_denied = limits[QUOTA_SIZE] != QUOTA_UNLIMITED ||
+				  limits[QUOTA_RESIDENT] != QUOTA_UNLIMITED ||
+				  limits[QUOTA_MEMFD_SIZE] != QUOTA_UNLIMITED;
 }
 
-static void max_usage_parse(struct parser *parser, uint32_t node)
+static void syscalls_parse(struct parser *parser, uint32_t node)
 {
-	const char *text = scalar_parse(parser, node, "a percentage");
-	struct quote quote;
-	unsigned ppm;
-
-	if (!text)
-		return;
-	ppm = percent_to_ppm(text);
-	if (ppm > 0) {
-		parser->draft->budget.max_usage_ppm = ppm;
-		return;
-	}
-	quote = quote_text(text, strlen(text));
-	diagnostic_add(parser->diagnostics, tree_node(parser->tree, node)->mark,
-		"\"%s\" is not a percentage above 0%% and up to 100%%", quote.text);
-	diagnostic_hint(parser->diagnostics, "such as 90%% or 99.5%%");
-}
-
-static void cgroup_parse(struct parser *parser, uint32_t node)
-{
-	struct key keys[] = {{.name = "reserve"}, {.name = "max_usage"}};
-	size_t before = diagnostics_count(parser->diagnostics);
+	static const char *const words[] = {"allow", "deny", "count"};
+	static const enum secret_action actions[] = {SECRET_ALLOW, SECRET_DENY, SECRET_COUNT};
+	struct key keys[] = {{.name = "memfd_secret"}, {.name = "io_uring"}};
+	struct policy_quotas *quotas = &parser->draft->quotas;
+	int word;
 
 	if (!mapping_parse(parser, node, keys, ARRAY_SIZE(keys)))
 		return;
-	if (keys[0].value)
-		reserve_parse(parser, keys[0].value);
-	if (keys[1].value)
-		max_usage_parse(parser, keys[1].value);
-	if (!keys[0].value && !keys[1].value && diagnostics_count(parser->diagnostics) == before)
-		diagnostic_add(parser->diagnostics, tree_node(parser->tree, node)->mark,
-			"budget.cgroup needs reserve, max_usage or both");
-}
-
-static void budget_parse(struct parser *parser, uint32_t node)
-{
-	struct key keys[] = {{.name = "cgroup"}, {.name = "exceeded"}};
-	size_t before = diagnostics_count(parser->diagnostics);
-
-	if (!mapping_parse(parser, node, keys, ARRAY_SIZE(keys)))
-		return;
-	parser->draft->budget.exceeded = ENOMEM;
-	if (keys[1].value)
-		errno_parse(parser, keys[1].value, &parser->draft->budget.exceeded);
 	if (keys[0].value) {
-		cgroup_parse(parser, keys[0].value);
-	} else if (diagnostics_count(parser->diagnostics) == before) {
-		diagnostic_add(parser->diagnostics, tree_node(parser->tree, node)->mark,
-			"this budget has no limit");
-		diagnostic_hint(parser->diagnostics, "cgroup: {reserve: 64MiB}");
+		word = word_parse(parser, keys[0].value, "allow, deny or count", words, 3);
+		if (word >= 0)
+			quotas->memfd_secret = actions[word];
 	}
+	if (keys[1].value) {
+		word = word_parse(parser, keys[1].value, "allow or deny", words, 2);
+		if (word >= 0)
+			quotas->io_uring_denied = word == 1;
+	}
+}
+
+/* The keys that say what each call may take. */
+static int limits_parse(struct parser *parser, const struct key *keys)
+{
+	int r = 0;
+
+	if (keys[POLICY_TENANT].value)
+		r = tenant_parse(parser, keys[POLICY_TENANT].value);
+	if (r == 0 && keys[POLICY_BUDGET].value)
+		r = budget_parse(parser, keys[POLICY_BUDGET].value);
+	syscalls_default(&parser->draft->quotas);
+	if (keys[POLICY_SYSCALLS].value)
+		syscalls_parse(parser, keys[POLICY_SYSCALLS].value);
+	if (keys[POLICY_OOM].value)
+		oom_parse(parser, keys[POLICY_OOM].value);
+	return r;
 }
 
 int policy_parse(struct parser *parser)
@@ -183,9 +148,13 @@ int policy_parse(struct parser *parser)
 	struct key keys[POLICY_KEYS] = {[POLICY_VERSION] = {.name = "version"},
 		[POLICY_MODE] = {.name = "mode"},
 		[POLICY_DEFAULT] = {.name = "default"},
+		[POLICY_TENANT] = {.name = "tenant"},
 		[POLICY_BUDGET] = {.name = "budget"},
+		[POLICY_OOM] = {.name = "oom"},
+		[POLICY_SYSCALLS] = {.name = "syscalls"},
 		[POLICY_RULES] = {.name = "rules"}};
 	struct mark mark = {1, 1};
+	int r;
 
 	if (parser->tree->root && tree_node(parser->tree, parser->tree->root)->len > 0) {
 		mark = tree_node(parser->tree, parser->tree->root)->mark;
@@ -206,7 +175,9 @@ int policy_parse(struct parser *parser)
 		mode_parse(parser, keys[POLICY_MODE].value);
 	if (keys[POLICY_DEFAULT].value)
 		fallback_parse(parser, keys[POLICY_DEFAULT].value);
-	if (keys[POLICY_BUDGET].value)
-		budget_parse(parser, keys[POLICY_BUDGET].value);
-	return keys[POLICY_RULES].value ? rules_parse(parser, keys[POLICY_RULES].value) : 0;
+	r = limits_parse(parser, keys);
+	if (r == 0 && keys[POLICY_RULES].value)
+		r = rules_parse(parser, keys[POLICY_RULES].value);
+	budget_check(parser);
+	return r;
 }

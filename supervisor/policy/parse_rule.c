@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/memfd.h"
 #include "policy/draft.h"
 
 #define RULES_MAX  65536
@@ -19,6 +20,8 @@ enum rule_key {
 	RULE_CLEAR_FLAGS,
 	RULE_RENAME,
 	RULE_ADVISORY,
+	RULE_BACKING,
+	RULE_NOEXEC,
 	RULE_KEYS,
 };
 
@@ -74,6 +77,8 @@ static void action_parse(struct parser *parser, const struct key *keys, struct r
 	key_belongs(parser, &keys[RULE_ADD_FLAGS], rule->verdict, VERDICT_EMULATE);
 	key_belongs(parser, &keys[RULE_CLEAR_FLAGS], rule->verdict, VERDICT_EMULATE);
 	key_belongs(parser, &keys[RULE_RENAME], rule->verdict, VERDICT_EMULATE);
+	key_belongs(parser, &keys[RULE_BACKING], rule->verdict, VERDICT_EMULATE);
+	key_belongs(parser, &keys[RULE_NOEXEC], rule->verdict, VERDICT_EMULATE);
 }
 
 /* Whether a flag and those added before it want different values of one field. */
@@ -140,11 +145,39 @@ static int rename_parse(struct parser *parser, uint32_t node, struct rule *rule)
 	return r;
 }
 
-static void advisory_parse(struct parser *parser, const struct key *key, struct rule *rule)
+static void backing_parse(struct parser *parser, const struct key *key, struct rule *rule)
 {
-	static const char *const words[] = {"false", "true"};
+	static const char *const words[] = {"memfd", "tmpfs", "disk"};
+	int word = word_parse(parser, key->value, "memfd, tmpfs or disk", words, 3);
 
-	rule->advisory = word_parse(parser, key->value, "true or false", words, 2) == 1;
+	if (word < 0)
+		return;
+	rule->backing = (enum backing)(BACKING_MEMFD + word);
+	if (rule->backing == BACKING_DISK)
+		spill_use(parser, tree_node(parser->tree, key->value)->mark);
+}
+
+/* Where the file is and how it is made cannot contradict what is asked for. */
+static void backing_check(struct parser *parser, const struct key *keys, const struct rule *rule)
+{
+	bool elsewhere = rule->backing == BACKING_TMPFS || rule->backing == BACKING_DISK;
+
+	if (rule->noexec && rule->flags_add & MFD_EXEC) {
+		diagnostic_add(parser->diagnostics, keys[RULE_NOEXEC].mark,
+			"noexec, and add_flags asks for EXEC");
+		diagnostic_hint(parser->diagnostics, "a file is the one or the other");
+	}
+	if (elsewhere && rule->flags_add & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL)) {
+		diagnostic_add(parser->diagnostics, keys[RULE_BACKING].mark,
+			"a file with backing: %s cannot be sealed, and add_flags asks for it",
+			backing_name(rule->backing));
+		diagnostic_hint(parser->diagnostics,
+			"noexec: true keeps it from being executed without a seal");
+	}
+	if (elsewhere && rule->flags_add & MFD_HUGETLB)
+		diagnostic_add(parser->diagnostics, keys[RULE_BACKING].mark,
+			"a file with backing: %s has no huge pages, and add_flags asks for them",
+			backing_name(rule->backing));
 }
 
 static int values_parse(struct parser *parser, const struct key *keys, struct rule *rule,
@@ -167,7 +200,11 @@ static int values_parse(struct parser *parser, const struct key *keys, struct ru
 	if (r == 0 && keys[RULE_RENAME].value)
 		r = rename_parse(parser, keys[RULE_RENAME].value, rule);
 	if (r == 0 && keys[RULE_ADVISORY].value)
-		advisory_parse(parser, &keys[RULE_ADVISORY], rule);
+		rule->advisory = bool_parse(parser, keys[RULE_ADVISORY].value);
+	if (r == 0 && keys[RULE_NOEXEC].value)
+		rule->noexec = bool_parse(parser, keys[RULE_NOEXEC].value);
+	if (r == 0 && keys[RULE_BACKING].value)
+		backing_parse(parser, &keys[RULE_BACKING], rule);
 	return r;
 }
 
@@ -212,7 +249,9 @@ static int rule_parse(struct parser *parser, uint32_t node)
 		[RULE_ADD_FLAGS] = {.name = "add_flags"},
 		[RULE_CLEAR_FLAGS] = {.name = "clear_flags"},
 		[RULE_RENAME] = {.name = "rename"},
-		[RULE_ADVISORY] = {.name = "advisory"}};
+		[RULE_ADVISORY] = {.name = "advisory"},
+		[RULE_BACKING] = {.name = "backing"},
+		[RULE_NOEXEC] = {.name = "noexec"}};
 	struct rule rule = {.name = NONE, .rename = NONE, .error = EPERM};
 	struct rule_source source = {.mark = tree_node(parser->tree, node)->mark};
 	struct flag_condition condition = {.all = {0, 0}};
@@ -225,6 +264,7 @@ static int rule_parse(struct parser *parser, uint32_t node)
 	if (r < 0)
 		return r;
 	keys_check(parser, keys, source.mark, &rule);
+	backing_check(parser, keys, &rule);
 	if (keys[RULE_NAME].value)
 		source.name_mark = tree_node(parser->tree, keys[RULE_NAME].value)->mark;
 	if (keys[RULE_ACTION].value)

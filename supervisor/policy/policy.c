@@ -45,7 +45,10 @@ int policy_load(const char *text, size_t size, const char *file, policy_diagnost
 	void *userdata, struct policy **ret_policy)
 {
 	struct diagnostics diagnostics = {0};
-	struct draft draft = {.fallback = VERDICT_EMULATE, .mode = POLICY_ENFORCE};
+	struct draft draft = {.fallback = VERDICT_EMULATE,
+		.mode = POLICY_ENFORCE,
+		.quotas = quotas_none,
+		.spill_directory = NONE};
 	struct policy *policy = NULL;
 	int r = 0;
 
@@ -144,7 +147,34 @@ const struct policy_budget *policy_budget(const struct policy *policy)
 bool policy_wants_cgroup(const struct policy *policy)
 {
 	return policy->facts & FACT_CGROUP || policy->budget.reserve_bytes > 0 ||
-	       policy->budget.max_usage_ppm > 0;
+	       policy->budget.max_usage_ppm > 0 || policy->quotas.tenant_by == TENANT_BY_CGROUP;
+}
+
+const struct policy_quotas *policy_quotas(const struct policy *policy)
+{
+	return &policy->quotas;
+}
+
+unsigned policy_calls(const struct policy *policy)
+{
+	static const enum quota growing[] = {
+		QUOTA_SIZE, QUOTA_RESIDENT, QUOTA_HUGETLB, QUOTA_MEMFD_SIZE, QUOTA_SPILL};
+	const struct policy_quotas *quotas = &policy->quotas;
+	unsigned calls = CALL_MEMFD_CREATE;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(growing); i++)
+		if (quotas->limits[growing[i]] != QUOTA_UNLIMITED)
+			calls |= CALL_FTRUNCATE | CALL_FALLOCATE;
+	if (quotas->memfd_secret != SECRET_ALLOW)
+		calls |= CALL_MEMFD_SECRET;
+	if (quotas->io_uring_denied)
+		calls |= CALL_IO_URING_SETUP;
+	return calls;
+}
+
+bool policy_wants_noexec(const struct policy *policy)
+{
+	return policy->noexec;
 }
 
 size_t policy_rule_count(const struct policy *policy)

@@ -146,23 +146,28 @@ const struct policy_quotas *policy_quotas(const struct policy *policy);
 
 /*
  * Which system calls have to be notified of for this policy: a set of enum call, in which
- * CALL_MEMFD_CREATE always is. CALL_FTRUNCATE and CALL_FALLOCATE where a size, resident, hugetlb or
- * memfd.size limit is set, CALL_MEMFD_SECRET unless it is allowed, CALL_IO_URING_SETUP where it is
- * denied.
+ * CALL_MEMFD_CREATE always is. CALL_FTRUNCATE and CALL_FALLOCATE where a size, resident, hugetlb,
+ * memfd.size or spill limit is set, CALL_MEMFD_SECRET unless it is allowed, CALL_IO_URING_SETUP
+ * where it is denied.
  */
 unsigned policy_calls(const struct policy *policy);
 
 /* Whether any rule says `noexec: true`: see kernel/memfile.h for what that takes. */
 bool policy_wants_noexec(const struct policy *policy);
 
-/* Longest name of a tenant, with its NUL. */
-#define POLICY_TENANT_MAX 64
+/*
+ * Longest name of a tenant, with its NUL: that of any cgroup (NAME_MAX), as a name cut short could
+ * be made to equal another tenant's.
+ */
+#define POLICY_TENANT_MAX 256
 
 /*
  * TENANT_BY_CGROUP: what the pattern captures of a cgroup's path (NUL-ended). The pattern matches
- * whole components from the beginning, and what lies below them belongs to the same tenant, so a
- * container that makes groups of its own stays one tenant. Returns true with the name, cut to fit
- * in a way that keeps different names different, or false when the path does not match.
+ * whole components from the beginning, as few as it can, and what lies below them belongs to the
+ * same tenant: whatever groups a container makes of its own, and whatever it calls them, it stays
+ * the tenant it is. Returns true with the name, which is never empty, "." or "..", holds no "/" and
+ * otherwise any bytes; or false when the path does not match. In time O(pattern * path), without
+ * memory.
  */
 bool policy_tenant_name(
 	const struct policy *policy, const char *path, char ret_name[static POLICY_TENANT_MAX]);

@@ -16,7 +16,7 @@ enum quota {
 	QUOTA_SIZE,       /* budget.tenant.size: sum of their sizes, bytes; ENOSPC */
 	QUOTA_RESIDENT,   /* budget.tenant.resident: sum of the memory they hold, bytes; ENOSPC */
 	QUOTA_HUGETLB,    /* budget.tenant.hugetlb: sum of sizes in huge pages, bytes; ENOMEM */
-	QUOTA_RATE,       /* budget.tenant.rate: files made, per second; EAGAIN */
+	QUOTA_RATE,       /* budget.tenant.rate: files made in rate_period_s seconds; EAGAIN */
 	QUOTA_MEMFD_SIZE, /* budget.memfd.size: the size of one file, bytes; EFBIG */
 	QUOTA_CGROUP,     /* budget.cgroup: policy_budget() has the limits; ENOMEM */
 	QUOTA_SPILL,      /* budget.spill.size: bytes in the spill directory; ENOSPC */
@@ -59,6 +59,7 @@ struct policy_quotas {
 	enum tenant_by tenant_by;
 	uint64_t limits[QUOTA_COUNT]; /* QUOTA_UNLIMITED: none; QUOTA_CGROUP's is not used */
 	int errors[QUOTA_COUNT];      /* errno, positive, that a refused call gets */
+	unsigned rate_period_s;       /* of QUOTA_RATE: 1, 60 or 3600 */
 	uint64_t burst;               /* of QUOTA_RATE: files at once after a quiet time, >= 1 */
 	unsigned spills; /* set of 1 << enum quota: over it, files go to the spill directory */
 	const char *spill_directory; /* NULL: none. Lives as long as the policy */
@@ -74,3 +75,6 @@ struct policy_quotas {
 	 */
 	bool ledger;
 };
+
+/* No limit, and what each refusal says where nothing else is said. */
+extern const struct policy_quotas quotas_none;

@@ -54,6 +54,10 @@ struct pattern {
 enum {
 	GLOB_ANY = 256, /* one byte */
 	GLOB_STAR,      /* any run of bytes */
+	/* In globs of paths, where GLOB_ANY and GLOB_SET take no "/" either: */
+	GLOB_RUN,       /* any run of bytes without "/" */
+	GLOB_NAME,      /* the first byte, no "/", of what is captured */
+	GLOB_NAME_REST, /* the other bytes of it: a run without "/" */
 	GLOB_SET,       /* one byte of sets[op - GLOB_SET] */
 };
 
@@ -96,6 +100,8 @@ struct rule {
 	enum verdict verdict;
 	int error;
 	bool advisory;
+	enum backing backing;
+	bool noexec;
 };
 
 /*
@@ -130,11 +136,14 @@ struct policy {
 	atomic_uint references;
 	enum policy_mode mode;
 	struct policy_budget budget;
+	struct policy_quotas quotas;
+	struct span tenant_ops; /* TENANT_BY_CGROUP: the pattern, in ops */
 	enum verdict fallback;
 	int fallback_error;
 	uint32_t rule_count;
 	uint32_t words; /* of 64 bits, that hold a bit for each rule */
 	uint32_t facts; /* all that its rules look at */
+	bool noexec;    /* one of them says so */
 	uint32_t condition_count;
 	uint32_t condition_base; /* in bits: rules that look at no flags */
 	struct dimension fields[FIELD_COUNT];

@@ -79,6 +79,13 @@ int word_parse(struct parser *parser, uint32_t node, const char *what, const cha
 	return -1;
 }
 
+bool bool_parse(struct parser *parser, uint32_t node)
+{
+	static const char *const words[] = {"false", "true"};
+
+	return word_parse(parser, node, "true or false", words, 2) == 1;
+}
+
 static void report_unknown_key(struct parser *parser, const struct node *node, const char *text,
 	const struct key *keys, size_t count)
 {

@@ -57,8 +57,8 @@ static const struct mistake {
 		"moed: audit\n"
 		"zzzzzzzz: 1\n",
 		"2:1: unknown key \"moed\" (did you mean \"mode\"?)\n"
-		"3:1: unknown key \"zzzzzzzz\" (the keys here are version, mode, default, budget, "
-		"rules)\n"},
+		"3:1: unknown key \"zzzzzzzz\" (the keys here are version, mode, default, tenant, "
+		"budget, oom, syscalls, rules)\n"},
 	{"key is no text",
 		"version: 1\n"
 		"[a]: 1\n"
@@ -73,8 +73,8 @@ static const struct mistake {
 	{"escapes in keys",
 		"version: 1\n"
 		"\"a\\x1b[2J\": 1\n",
-		"2:1: unknown key \"a\\x1b[2J\" (the keys here are version, mode, default, budget, "
-		"rules)\n"},
+		"2:1: unknown key \"a\\x1b[2J\" (the keys here are version, mode, default, tenant, "
+		"budget, oom, syscalls, rules)\n"},
 	{"mode",
 		"version: 1\n"
 		"mode: adit\n",
@@ -108,22 +108,21 @@ static const struct mistake {
 	{"budget empty",
 		"version: 1\n"
 		"budget: {}\n",
-		"2:9: this budget has no limit (cgroup: {reserve: 64MiB})\n"},
+		"2:9: this budget has no limit (tenant: {size: 1GiB}, for example)\n"},
 	{"budget only errno",
 		"version: 1\n"
 		"budget: {exceeded: ENOSPC}\n",
-		"2:9: this budget has no limit (cgroup: {reserve: 64MiB})\n"},
+		"2:9: this budget has no limit (tenant: {size: 1GiB}, for example)\n"},
 	{"budget cgroup empty",
 		"version: 1\n"
 		"budget: {cgroup: {}}\n",
 		"2:18: budget.cgroup needs reserve, max_usage or both\n"},
-	{"later keys",
+	{"budget unknown key",
 		"version: 1\n"
-		"budget: {cgroup: {reserve: 1M}, tenant: {}}\n"
-		"syscalls: {}\n",
-		"2:33: unknown key \"tenant\" (the keys here are cgroup, exceeded)\n"
-		"3:1: unknown key \"syscalls\" (the keys here are version, mode, default, budget, "
-		"rules)\n"},
+		"budget: {cgroup: {reserve: 1M}, container: {}}\n",
+		"2:33: unknown key \"container\" (the keys here are cgroup, tenant, memfd, "
+		"exceeded, "
+		"spill, on_overrun, sample)\n"},
 	{"sizes",
 		"version: 1\n"
 		"budget: {cgroup: {reserve: 64XB, max_usage: 90}, exceeded: 12}\n",
