@@ -133,6 +133,11 @@ int notify_fail(int listener, uint64_t id, int error)
 	return notify_send(listener, &(struct seccomp_notif_resp){.id = id, .error = -error});
 }
 
+int notify_return(int listener, uint64_t id, int64_t value)
+{
+	return notify_send(listener, &(struct seccomp_notif_resp){.id = id, .val = value});
+}
+
 int notify_inject(
 	int listener, uint64_t id, int fd, bool close_on_exec, bool two_steps, int *ret_caller_fd)
 {

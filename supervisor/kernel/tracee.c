@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -246,10 +247,9 @@ int tracee_ids_from_proc(pid_t tid, struct tracee_ids *ret_ids)
 	return status_parse(text, ret_ids);
 }
 
-/* The soft RLIMIT_NOFILE; not by prlimit(2), which needs the same uids or CAP_SYS_RESOURCE. */
-static int fd_limit(pid_t tid, unsigned *ret_limit)
+/* One of the soft limits in /proc/TID/limits, which everybody may read. */
+static int limit_from_proc(pid_t tid, const char *key, uint64_t *ret_limit)
 {
-	static const char key[] = "\nMax open files ";
 	char path[PROC_PATH_MAX];
 	char text[4096];
 
@@ -260,9 +260,14 @@ static int fd_limit(pid_t tid, unsigned *ret_limit)
 	if (n < 0)
 		return proc_error((int)n);
 
-	const char *line = strstr(text, key);
+	const char *value = status_line(text, key);
 
-	if (!line || sscanf(line + strlen(key), "%u", ret_limit) != 1)
+	if (!value)
+		return -EBADMSG;
+	value += strspn(value, " ");
+	if (strncmp(value, "unlimited", strlen("unlimited")) == 0)
+		*ret_limit = RLIM_INFINITY;
+	else if (sscanf(value, "%" SCNu64, ret_limit) != 1)
 		return -EBADMSG;
 	return 0;
 }
@@ -274,8 +279,8 @@ static int fd_limit(pid_t tid, unsigned *ret_limit)
 int tracee_fd_table_is_full(pid_t tid)
 {
 	char path[PROC_PATH_MAX];
-	unsigned limit, next = 0;
-	int r = fd_limit(tid, &limit);
+	uint64_t limit, next = 0;
+	int r = limit_from_proc(tid, "\nMax open files", &limit);
 
 	if (r < 0)
 		return r;
@@ -299,6 +304,19 @@ int tracee_fd_table_is_full(pid_t tid)
 		next++;
 	}
 	return 1;
+}
+
+int tracee_file_size_limit(pid_t tid, uint64_t *ret_bytes)
+{
+	struct rlimit limit;
+
+	if (tid <= 0)
+		return -ESRCH;
+	/* Needs the same uids or CAP_SYS_RESOURCE. */
+	if (prlimit(tid, RLIMIT_FSIZE, NULL, &limit) < 0)
+		return limit_from_proc(tid, "\nMax file size", ret_bytes);
+	*ret_bytes = limit.rlim_cur;
+	return 0;
 }
 
 /* A pidfd by which the whole process can be killed. */
@@ -337,4 +355,40 @@ int tracee_kill(pid_t tid, int listener, uint64_t id)
 		return r == NOTIFY_GONE ? -ESRCH : r;
 	/* SIGKILL ends the whole thread group, whichever thread it is sent to (signal(7)). */
 	return syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) < 0 ? -errno : 0;
+}
+
+/* One thread, by its pidfd where it can have one (Linux 6.9), else by its numbers. */
+static void thread_signal(int pidfd, pid_t pid, pid_t tid, int signo)
+{
+	if (pidfd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, pidfd, signo, NULL, 0);
+	else
+		(void)syscall(SYS_tgkill, pid, tid, signo);
+}
+
+/*
+ * Natively the signal is there when the call returns. Where the caller waits for our answer with
+ * only a kill to disturb it, the signal goes first and so is there as well. Elsewhere it would
+ * break the call off, which would be made again, and again: there it comes a moment after. Numbers
+ * instead of a pidfd can then hit another thread of the same process at worst, as long as its ids
+ * do not pass on to another process in that moment.
+ */
+int tracee_fail_file_size(pid_t tid, int listener, uint64_t id, bool wait_killable)
+{
+	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, tid, COMPAT_PIDFD_THREAD);
+	struct tracee_ids ids = {0};
+	int r;
+
+	if (pidfd < 0)
+		(void)tracee_ids_from_proc(tid, &ids);
+	/* What was opened or read before is the caller's. */
+	r = notify_valid(listener, id);
+	if (r != NOTIFY_OK)
+		return r;
+	if (wait_killable)
+		thread_signal(pidfd, ids.pid, tid, SIGXFSZ);
+	r = notify_fail(listener, id, EFBIG);
+	if (!wait_killable && r == NOTIFY_OK)
+		thread_signal(pidfd, ids.pid, tid, SIGXFSZ);
+	return r;
 }

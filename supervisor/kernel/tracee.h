@@ -15,8 +15,10 @@
  * its descriptors counted with CAP_DAC_READ_SEARCH.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* memfd_create(2): at most 249 bytes of name (mm/memfd.c, MFD_NAME_MAX_LEN). */
@@ -50,7 +52,7 @@ struct tracee_ids {
  * (PIDFD_GET_INFO, Linux 6.13) instead of opening files in /proc, and what never changes in a
  * task's life (its PID namespace) is looked up once. A dead task's entry is noticed by that same
  * ioctl, whoever has its id now. Without pidfds of threads (Linux 6.9) nothing is remembered. Holds
- * at most 64 descriptors, and at most an eighth of RLIMIT_NOFILE. Belongs to one thread.
+ * at most 128 descriptors, and at most an eighth of RLIMIT_NOFILE. Belongs to one thread.
  */
 struct tracee_cache;
 
@@ -110,13 +112,35 @@ int tracee_kill(pid_t tid, int listener, uint64_t id);
  * A copy of one of the task's descriptors: the same open file (pidfd_getfd(2), Linux 5.6). Of the
  * task's own table, should it not share that of its process. Returns the copy (close-on-exec, owned
  * by the caller), -EBADF when the task has no such descriptor, -EPERM without the right to trace
- * it, -ESRCH when it is gone, or another -errno.
+ * it, -ESRCH when it is gone, or another -errno. Before Linux 6.9 it is -EPERM too for a thread
+ * with a table of its own, as only that of the leader can be reached.
+ *
+ * A copy can be noticed: while it is open, an executable that was open for writing stays so, and
+ * locks are held. Its close(2) may wait for a file system's server (FUSE, NFS).
  */
 int tracee_get_fd(struct tracee_cache *cache, pid_t tid, int fd);
 
-/* The task's soft RLIMIT_FSIZE in bytes, RLIM_INFINITY where there is none. Returns 0 or -errno. */
+/*
+ * Which file is behind one of the task's descriptors, without a copy of it and without asking its
+ * file system's server: what only that knows is as last seen, or 0. Needs less than the right to
+ * trace the task (PTRACE_MODE_READ), and /proc. Returns 0, -EBADF when the task has no such
+ * descriptor, -ESRCH when it is gone, or another -errno when it cannot be found out.
+ */
+int tracee_stat_fd(struct tracee_cache *cache, pid_t tid, int fd, struct stat *ret_st);
+
+/* The same of a descriptor of our own. Returns 0 or -errno. */
+int tracee_stat_copy(int copy, struct stat *ret_st);
+
+/*
+ * The soft RLIMIT_FSIZE of the task's process in bytes, RLIM_INFINITY where there is none. Returns
+ * 0 or -errno.
+ */
 int tracee_file_size_limit(pid_t tid, uint64_t *ret_bytes);
 
-/* Sends a signal to one thread, as the kernel does to a thread that does wrong. Returns 0 or
- * -errno. */
-int tracee_signal(pid_t tid, int signo);
+/*
+ * Ends a call as the kernel ends one that would make a file larger than its caller's RLIMIT_FSIZE
+ * (inode_newsize_ok() in fs/attr.c): with EFBIG, and SIGXFSZ for the calling thread. id and
+ * listener name the call; wait_killable: its filter has WAIT_KILLABLE_RECV. Returns NOTIFY_OK,
+ * NOTIFY_GONE or -errno (kernel/notify.h).
+ */
+int tracee_fail_file_size(pid_t tid, int listener, uint64_t id, bool wait_killable);

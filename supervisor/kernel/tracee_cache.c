@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -20,10 +22,11 @@
 
 /*
  * Direct-mapped: threads of one program have ids next to each other, and a clash costs one lookup.
- * Each entry holds a descriptor: an agent has a thousand sessions, and a supervisor with few to
+ * Each entry holds descriptors: an agent has a thousand sessions, and a supervisor with few to
  * spare must never run out because of what it only remembers.
  */
 #define CACHE_SIZE_MAX  64
+#define CACHE_ENTRY_FDS 2
 #define CACHE_FDS_SHARE 8 /* one in so many of RLIMIT_NOFILE */
 
 /*
@@ -36,6 +39,11 @@
 struct tracee_entry {
 	pid_t tid; /* 0: empty */
 	int pidfd;
+	/*
+	 * /proc/TID/fd, or -1: not opened yet. Like a pidfd it stays that task's: once the task is
+	 * gone nothing is found in it any more.
+	 */
+	int fd_dir;
 	ino_t pid_ns_ino; /* 0: not looked up yet */
 	uint64_t seen;    /* the call in which it was seen to be this task's, 0: none */
 };
@@ -78,11 +86,13 @@ static unsigned cache_size(void)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < 2 * CACHE_FDS_SHARE)
+	const rlim_t share = CACHE_FDS_SHARE * CACHE_ENTRY_FDS;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < 2 * share)
 		return 1;
-	if (limit.rlim_cur > CACHE_SIZE_MAX * CACHE_FDS_SHARE)
+	if (limit.rlim_cur > CACHE_SIZE_MAX * share)
 		return CACHE_SIZE_MAX;
-	return (unsigned)(limit.rlim_cur / CACHE_FDS_SHARE);
+	return (unsigned)(limit.rlim_cur / share);
 }
 
 static int cache_init(struct tracee_cache *cache)
@@ -92,7 +102,7 @@ static int cache_init(struct tracee_cache *cache)
 
 	cache->size = cache_size();
 	for (size_t i = 0; i < CACHE_SIZE_MAX; i++)
-		cache->entries[i] = (struct tracee_entry){.pidfd = -1};
+		cache->entries[i] = (struct tracee_entry){.pidfd = -1, .fd_dir = -1};
 	noexec_table_init(&cache->noexec);
 	return fd < 0 ? fd : pid_ns_ino(fd, &cache->own_pid_ns_ino);
 }
@@ -117,7 +127,8 @@ int tracee_cache_new(struct tracee_cache **ret_cache)
 static void entry_forget(struct tracee_entry *entry)
 {
 	fd_close(entry->pidfd);
-	*entry = (struct tracee_entry){.pidfd = -1};
+	fd_close(entry->fd_dir);
+	*entry = (struct tracee_entry){.pidfd = -1, .fd_dir = -1};
 }
 
 struct tracee_cache *tracee_cache_free(struct tracee_cache *cache)
@@ -272,4 +283,130 @@ int tracee_memfd_noexec(struct tracee_cache *cache, pid_t tid, int *ret_scope)
 	if (fd < 0)
 		return fd;
 	return noexec_table_read(&cache->noexec, take_fd(&fd), ino, ret_scope);
+}
+
+static int pidfd_copy(int pidfd, int fd)
+{
+	int copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+
+	return copy < 0 ? -errno : copy;
+}
+
+/*
+ * Where only a process has a pidfd, it gives out descriptors of its leader. KCMP_FILES tells
+ * whether the thread has the same table.
+ */
+static int leader_get_fd(pid_t tid, int fd)
+{
+	struct tracee_ids ids;
+	int r = tracee_ids_from_proc(tid, &ids);
+
+	if (r < 0)
+		return r;
+
+	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, ids.pid, 0);
+
+	if (pidfd < 0)
+		return -errno;
+	if (tid != ids.pid && syscall(SYS_kcmp, tid, ids.pid, KCMP_FILES, 0UL, 0UL) != 0)
+		return -EPERM;
+	return pidfd_copy(pidfd, fd);
+}
+
+int tracee_get_fd(struct tracee_cache *cache, pid_t tid, int fd)
+{
+	struct tracee_entry *entry = cache_slot(cache, tid);
+	int r = -ESRCH;
+
+	if (tid <= 0)
+		return -ESRCH;
+	/* Of a task that is gone nothing can be copied: success proves that it has the id still. */
+	if (entry->tid == tid)
+		r = pidfd_copy(entry->pidfd, fd);
+	if (r != -ESRCH)
+		return r;
+	r = entry_open(entry, tid);
+	if (r == -EINVAL)
+		return leader_get_fd(tid, fd);
+	return r < 0 ? r : pidfd_copy(entry->pidfd, fd);
+}
+
+/*
+ * Without mask and sync a file system answers from what it has in memory; FUSE then says at least
+ * which device it is, also to those whom it tells nothing else (fs/fuse/dir.c, fuse_getattr()).
+ */
+static int stat_unasked(int dir_fd, const char *path, int flags, struct stat *ret_st)
+{
+	struct statx x;
+
+	if (statx(dir_fd, path, flags | AT_STATX_DONT_SYNC, 0, &x) < 0)
+		return -errno;
+	*ret_st = (struct stat){
+		.st_dev = makedev(x.stx_dev_major, x.stx_dev_minor),
+		.st_ino = x.stx_ino,
+		.st_mode = x.stx_mode,
+		.st_nlink = x.stx_nlink,
+		.st_uid = x.stx_uid,
+		.st_gid = x.stx_gid,
+		.st_size = (off_t)x.stx_size,
+		.st_blksize = (blksize_t)x.stx_blksize,
+		.st_blocks = (blkcnt_t)x.stx_blocks,
+	};
+	return 0;
+}
+
+int tracee_stat_copy(int copy, struct stat *ret_st)
+{
+	return stat_unasked(copy, "", AT_EMPTY_PATH, ret_st);
+}
+
+/* Opens /proc/TID/fd. Returns it, or -errno. */
+static int fd_dir_open(pid_t tid)
+{
+	char path[sizeof("/proc/2147483647/fd")];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", tid);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	/* The task is there, so it was hidden from us (proc(5), hidepid). */
+	return fd < 0 ? (errno == ENOENT ? -EPERM : -errno) : fd;
+}
+
+int tracee_stat_fd(struct tracee_cache *cache, pid_t tid, int fd, struct stat *ret_st)
+{
+	struct tracee_entry *entry = cache_slot(cache, tid);
+	char number[sizeof("-2147483648")];
+	int r = -ENOENT;
+
+	if (tid <= 0)
+		return -ESRCH;
+	snprintf(number, sizeof(number), "%d", fd);
+	if (entry->tid == tid && entry->fd_dir >= 0)
+		r = stat_unasked(entry->fd_dir, number, 0, ret_st);
+	if (r != -ENOENT)
+		return r;
+
+	/* There is no such descriptor, or no such task any more, or nothing was opened yet. */
+	if (!entry_is_of(cache, entry, tid)) {
+		r = entry_open(entry, tid);
+		if (r < 0 && r != -EINVAL)
+			return r;
+	}
+
+	/* Without a pidfd nothing could prove later whose it is. */
+	const bool kept = entry->pidfd >= 0;
+	_cleanup_close_ int opened = -1;
+	int dir = entry->fd_dir;
+
+	if (dir < 0) {
+		dir = opened = fd_dir_open(tid);
+		if (dir < 0)
+			return dir;
+	}
+	if (kept)
+		entry->fd_dir = dir;
+	r = stat_unasked(dir, number, 0, ret_st);
+	if (kept)
+		(void)take_fd(&opened);
+	return r == -ENOENT ? -EBADF : r;
 }
