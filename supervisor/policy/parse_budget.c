@@ -166,8 +166,8 @@ static void rate_parse(struct parser *parser, uint32_t node)
 		return;
 	r = text_parse_rate(text, &count, &period_s);
 	if (r == -EINVAL && text_parse_number(text, &count) != -EINVAL) {
-		report_number(parser, node, text, "a number, but not in what time",
-			"/s, /min or /h, such as 5000/s");
+		report_number(parser, node, text, "not a rate: it lacks /s, /min or /h",
+			"such as 5000/s, 100/min or 20/h");
 	} else if (r < 0 || count == 0 || count > FILES_MAX) {
 		report_number(parser, node, text,
 			r == -EINVAL           ? "not a rate"
@@ -322,7 +322,9 @@ static void answer_parse(struct parser *parser, uint32_t node, unsigned limits)
 		spill_use(parser, mark);
 		if (limits & parser->budget.given & SPILLING)
 			return;
-		diagnostic_add(parser->diagnostics, mark, "no limit here can spill");
+		diagnostic_add(parser->diagnostics, mark, "%s",
+			limits & (limits - 1) ? "no limit here can spill"
+					      : "this limit cannot spill");
 		diagnostic_hint(parser->diagnostics, "size, resident and cgroup can");
 	} else if (errno_parse(parser, node, &error)) {
 		for (unsigned i = 0; i < QUOTA_COUNT; i++)
@@ -347,7 +349,7 @@ static void answers_parse(struct parser *parser, uint32_t node)
 			answer_parse(parser, key->value, 1U << i);
 		else
 			diagnostic_add(parser->diagnostics, key->mark,
-				"there is no limit that this could be the answer of");
+				"there is no limit \"%s\" that could be exceeded", key->name);
 	}
 }
 
@@ -429,6 +431,9 @@ int budget_parse(struct parser *parser, uint32_t node)
 		tenant_limits_parse(parser, keys[BUDGET_TENANT].value);
 	if (keys[BUDGET_MEMFD].value)
 		memfd_parse(parser, keys[BUDGET_MEMFD].value);
+	/* What was not understood may be any limit: nothing shall seem to be missing for it. */
+	if (diagnostics_count(parser->diagnostics) > before)
+		parser->budget.given |= ~(1U << QUOTA_SPILL);
 	if (keys[BUDGET_SPILL].value)
 		r = spill_parse(parser, &keys[BUDGET_SPILL]);
 	/* Behind the limits: what they say is judged by which limits there are. */

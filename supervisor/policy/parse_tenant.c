@@ -45,9 +45,12 @@ static int pattern_compile(struct parser *parser, const char *text, struct mark 
 		return r == -EINVAL ? 0 : r;
 	captures_check(parser, mark, captures);
 	count = (uint32_t)buffer_count(&draft->ops, uint16_t) - first;
-	if (has_empty_component(buffer_at(&draft->ops, uint16_t, first), count))
+	if (has_empty_component(buffer_at(&draft->ops, uint16_t, first), count)) {
 		diagnostic_add(parser->diagnostics, mark,
 			"no path of a cgroup has an empty component or a slash at the end");
+		diagnostic_hint(parser->diagnostics,
+			"what lies below the pattern's last component belongs to it anyway");
+	}
 	draft->tenant_ops = (struct span){first, count};
 	return 0;
 }

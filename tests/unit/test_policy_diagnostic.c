@@ -13,12 +13,11 @@
 
 #include "policy_fixture.h"
 #include "policy_mistakes.h"
+#include "policy_mistakes_quotas.h"
 
-static void mistakes_are_found(void **state)
+static void mistakes_check(const struct mistake *mistake, size_t count)
 {
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(mistakes); i++) {
-		const struct mistake *mistake = &mistakes[i];
+	for (; count-- > 0; mistake++) {
 		struct findings findings = {.size = 0};
 		struct policy *policy = NULL;
 
@@ -29,6 +28,18 @@ static void mistakes_are_found(void **state)
 		assert_string_equal(findings.text, mistake->findings);
 		assert_null(policy);
 	}
+}
+
+static void mistakes_are_found(void **state)
+{
+	(void)state;
+	mistakes_check(mistakes, ARRAY_SIZE(mistakes));
+}
+
+static void mistakes_of_quotas_are_found(void **state)
+{
+	(void)state;
+	mistakes_check(quota_mistakes, ARRAY_SIZE(quota_mistakes));
 }
 
 /* The same mistakes in one text are all found in one run, and in the order of the text. */
@@ -74,6 +85,15 @@ static void near_misses_are_fine(void **state)
 		"version: 1\nrules: []\n",
 		"{version: 1, default: {action: deny, errno: ENOSYS}, mode: audit}",
 		"version: 1\nbudget: {cgroup: {max_usage: 99.5%}, exceeded: enospc}\n",
+		"version: 1\nbudget: {tenant: {resident: 1K}, sample: 60min, on_overrun: deny}\n",
+		"version: 1\noom: attribute\nbudget: {sample: 10ms, memfd: {size: 8388607T}}\n",
+		/* Over the tenant's size, but on a disk, or of huge pages. */
+		"version: 1\nbudget: {tenant: {size: 1}, memfd: {size: 2}, exceeded: spill,\n"
+		"  spill: {directory: /, size: 1}}\n",
+		"version: 1\nbudget: {tenant: {size: 1, hugetlb: 2}, memfd: {size: 2}}\n",
+		"version: 1\ntenant: {cgroup: '/[(]*\\)/(*)'}\n",
+		"version: 1\nrules:\n- {name: a, action: emulate, backing: tmpfs, noexec: true,\n"
+		"  add_flags: CLOEXEC, clear_flags: [EXEC, NOEXEC_SEAL]}\n",
 		/* An allow ahead of what looks at the name takes the same calls whatever they show.
 		 */
 		"version: 1\nrules:\n- {name: a, match: {uid: 0}, action: allow}\n"
@@ -107,6 +127,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mistakes_are_found),
+		cmocka_unit_test(mistakes_of_quotas_are_found),
 		cmocka_unit_test(all_in_one_run),
 		cmocka_unit_test(near_misses_are_fine),
 	};

@@ -62,6 +62,93 @@ static void bad_sizes_are_refused(void **state)
 	assert_int_equal(bytes, 42);
 }
 
+static void numbers_are_read(void **state)
+{
+	static const char *const bad[] = {"", " 1", "1 ", "-1", "+1", "0x1", "1K", "1.0"};
+	uint64_t number = 42;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(text_parse_number(bad[i], &number), -EINVAL);
+	assert_int_equal(text_parse_number("18446744073709551616", &number), -ERANGE);
+	assert_true(number == 42);
+	assert_int_equal(text_parse_number("18446744073709551615", &number), 0);
+	assert_true(number == UINT64_MAX);
+	assert_int_equal(text_parse_number("0", &number), 0);
+	assert_true(number == 0);
+}
+
+static void durations_are_read(void **state)
+{
+	static const struct {
+		const char *text;
+		int r;
+		uint64_t ms;
+	} cases[] = {
+		{"0ms", 0, 0},
+		{"250ms", 0, 250},
+		{"2s", 0, 2000},
+		{"10min", 0, 600000},
+		{"18446744073709551615ms", 0, UINT64_MAX},
+		{"18446744073709551616ms", -ERANGE, 0},
+		{"18446744073709552s", -ERANGE, 0},
+		{"", -EINVAL, 0},
+		{"250", -EINVAL, 0},
+		{"ms", -EINVAL, 0},
+		{"1 s", -EINVAL, 0},
+		{"1.5s", -EINVAL, 0},
+		{"-1s", -EINVAL, 0},
+		{"1S", -EINVAL, 0},
+		{"1m", -EINVAL, 0},
+		{"1h", -EINVAL, 0},
+		{"1ss", -EINVAL, 0},
+		{"99999999999999999999x", -EINVAL, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t ms = 0;
+
+		assert_int_equal(text_parse_duration(cases[i].text, &ms), cases[i].r);
+		assert_true(ms == cases[i].ms);
+	}
+}
+
+static void rates_are_read(void **state)
+{
+	static const struct {
+		const char *text;
+		int r;
+		uint64_t count;
+		unsigned period_s;
+	} cases[] = {
+		{"5000/s", 0, 5000, 1},
+		{"100/min", 0, 100, 60},
+		{"0/h", 0, 0, 3600},
+		{"18446744073709551615/h", 0, UINT64_MAX, 3600},
+		{"18446744073709551616/s", -ERANGE, 0, 0},
+		{"", -EINVAL, 0, 0},
+		{"5000", -EINVAL, 0, 0},
+		{"/s", -EINVAL, 0, 0},
+		{"5/", -EINVAL, 0, 0},
+		{"5/S", -EINVAL, 0, 0},
+		{"5 /s", -EINVAL, 0, 0},
+		{"5/ s", -EINVAL, 0, 0},
+		{"5K/s", -EINVAL, 0, 0},
+		{"5/d", -EINVAL, 0, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t count = 0;
+		unsigned period_s = 0;
+
+		assert_int_equal(text_parse_rate(cases[i].text, &count, &period_s), cases[i].r);
+		assert_true(count == cases[i].count);
+		assert_int_equal(period_s, cases[i].period_s);
+	}
+}
+
 static void flags_are_found(void **state)
 {
 	(void)state;
@@ -220,6 +307,9 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes_are_read),
 		cmocka_unit_test(bad_sizes_are_refused),
+		cmocka_unit_test(numbers_are_read),
+		cmocka_unit_test(durations_are_read),
+		cmocka_unit_test(rates_are_read),
 		cmocka_unit_test(flags_are_found),
 		cmocka_unit_test(flags_are_told_apart),
 		cmocka_unit_test(errnos_are_read),

@@ -47,8 +47,28 @@ static const char *or_none(const char *text)
 static bool decision_equal(const struct decision *a, const struct decision *b)
 {
 	return a->verdict == b->verdict && a->error == b->error && a->flags_add == b->flags_add &&
-	       a->flags_clear == b->flags_clear && strcmp(a->rule, b->rule) == 0 &&
+	       a->flags_clear == b->flags_clear && a->backing == b->backing &&
+	       a->noexec == b->noexec && strcmp(a->rule, b->rule) == 0 &&
 	       strcmp(or_none(a->rename), or_none(b->rename)) == 0;
+}
+
+/* The name of the tenant that a cgroup belongs to. */
+static void test_tenant(void **state)
+{
+	const struct verdict_line *line = *state;
+	char name[POLICY_TENANT_MAX] = "";
+
+	policy_tenant_name(line->table->policy, line->cgroup, name);
+	assert_string_equal(name, line->name);
+}
+
+static void test_quotas(void **state)
+{
+	const struct verdict_table *table = *state;
+	char got[VERDICT_STRING_MAX];
+
+	quotas_format(table->policy, got);
+	assert_string_equal(got, table->quotas + (*table->quotas ? strlen("quotas") : 0));
 }
 
 static void test_line(void **state)
@@ -157,9 +177,11 @@ static void list_add_table(struct test_list *list, const struct verdict_table *t
 	if (!table->good)
 		return;
 	list_add(list, "its mode", test_mode, table);
+	list_add(list, "its quotas", test_quotas, table);
 	list_add(list, "every rule is reached", test_every_rule_is_reached, table);
 	for (size_t i = 0; i < table->line_count; i++)
-		list_add(list, table->lines[i].label, test_line, &table->lines[i]);
+		list_add(list, table->lines[i].label,
+			table->lines[i].tenant ? test_tenant : test_line, &table->lines[i]);
 }
 
 static bool find(const char *folder, const char *name, glob_t *ret_found)

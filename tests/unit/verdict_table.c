@@ -202,6 +202,22 @@ static bool read_change(const char *word, struct decision *expected)
 	return true;
 }
 
+static bool read_backing(const char **at, enum backing *ret_backing)
+{
+	static const enum backing all[] = {BACKING_MEMFD, BACKING_TMPFS, BACKING_DISK};
+	char word[VERDICT_STRING_MAX];
+
+	if (!read_word(at, word, sizeof(word)))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		if (strcmp(word, backing_name(all[i])) == 0) {
+			*ret_backing = all[i];
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool read_decision(const char **at, struct verdict_line *line)
 {
 	struct decision *expected = &line->expected;
@@ -220,6 +236,11 @@ static bool read_decision(const char **at, struct verdict_line *line)
 		if (!read_word(at, word, sizeof(word)) || !read_change(word, expected))
 			return false;
 	}
+	if (starts_with(at, "backing=") && !read_backing(at, &expected->backing))
+		return false;
+	skip_blank(at);
+	expected->noexec = starts_with(at, "noexec=true ");
+	skip_blank(at);
 	if (starts_with(at, "rename=")) {
 		if (!read_string(at, line->rename))
 			return false;
@@ -245,6 +266,19 @@ static bool table_read_mode(struct verdict_table *table, const char *text)
 	return true;
 }
 
+static bool read_tenant(const char **at, struct verdict_line *line)
+{
+	line->tenant = true;
+	skip_blank(at);
+	if (!read_string(at, line->cgroup))
+		return false;
+	skip_blank(at);
+	if (!starts_with(at, "->"))
+		return false;
+	skip_blank(at);
+	return strcmp(*at, "-") == 0 || read_string(at, line->name);
+}
+
 /* The array never moves: the call of a line points into the line itself. */
 static bool table_add(struct verdict_table *table, const char *text, unsigned number)
 {
@@ -253,6 +287,8 @@ static bool table_add(struct verdict_table *table, const char *text, unsigned nu
 	line->table = table;
 	line->number = number;
 	snprintf(line->label, sizeof(line->label), "%s:%u", strrchr(table->path, '/') + 1, number);
+	if (starts_with(&text, "tenant "))
+		return read_tenant(&text, line);
 	return read_call(&text, line) && read_decision(&text, line);
 }
 
@@ -279,6 +315,10 @@ static bool table_read(struct verdict_table *table, FILE *file)
 		text[strcspn(text, "\n")] = '\0';
 		if (!*text || *text == '#')
 			continue;
+		if (strncmp(text, "quotas ", strlen("quotas ")) == 0) {
+			snprintf(table->quotas, sizeof(table->quotas), "%s", text);
+			continue;
+		}
 		if (have_mode ? !table_add(table, text, number) : !table_read_mode(table, text)) {
 			fprintf(stderr, "%s:%u: not a line of a verdict table\n", table->path,
 				number);
@@ -336,6 +376,40 @@ void verdict_table_load(struct verdict_table *table, const char *policy_path, bo
 		fprintf(stderr, "%s: does not load: %s\n", policy_path, strerror(-r));
 	else
 		table->good = table_read_file(table);
+}
+
+static void limits_format(const struct policy_quotas *quotas, FILE *out)
+{
+	for (unsigned i = QUOTA_MEMFDS; i < QUOTA_COUNT; i++) {
+		if (quotas->limits[i] == QUOTA_UNLIMITED)
+			continue;
+		fprintf(out, " %s=%" PRIu64, quota_name((enum quota)i), quotas->limits[i]);
+		if (i == QUOTA_RATE)
+			fprintf(out, "/%us burst=%" PRIu64, quotas->rate_period_s, quotas->burst);
+		fprintf(out, ",%s%s", strerrorname_np(quotas->errors[i]),
+			quotas->spills & 1U << i ? ",spill" : "");
+	}
+}
+
+void quotas_format(const struct policy *policy, char out[static VERDICT_STRING_MAX])
+{
+	static const char *const tenants[] = {"", " tenant=uid", " tenant=cgroup"};
+	static const char *const overruns[] = {"", " on_overrun=freeze", " on_overrun=kill"};
+	static const char *const secrets[] = {"", " memfd_secret=deny", " memfd_secret=count"};
+	const struct policy_quotas *quotas = policy_quotas(policy);
+	FILE *stream = fmemopen(out, VERDICT_STRING_MAX, "w");
+
+	out[0] = '\0';
+	if (!stream)
+		return;
+	fputs(tenants[quotas->tenant_by], stream);
+	limits_format(quotas, stream);
+	fputs(quotas->rlimit_fsize ? " rlimit_fsize" : "", stream);
+	fputs(overruns[quotas->on_overrun], stream);
+	fputs(quotas->oom_attribute ? " oom=attribute" : "", stream);
+	fputs(secrets[quotas->memfd_secret], stream);
+	fputs(quotas->io_uring_denied ? " io_uring=deny" : "", stream);
+	fclose(stream);
 }
 
 void verdict_table_done(struct verdict_table *table)
