@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -368,8 +369,12 @@ static int fd_dir_open(pid_t tid)
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", tid);
 	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	/* The task is there, so it was hidden from us (proc(5), hidepid). */
-	return fd < 0 ? (errno == ENOENT ? -EPERM : -errno) : fd;
+	if (fd >= 0)
+		return fd;
+	if (errno != ENOENT)
+		return -errno;
+	/* Gone, or hidden from us (proc(5), hidepid). */
+	return kill(tid, 0) < 0 && errno == ESRCH ? -ESRCH : -EPERM;
 }
 
 int tracee_stat_fd(struct tracee_cache *cache, pid_t tid, int fd, struct stat *ret_st)
