@@ -134,8 +134,11 @@ void charge_done(struct charge *charge);
 /* The growth of one file, until it has happened or failed. */
 struct growth {
 	struct ledger *ledger; /* NULL: nothing is reserved */
+	struct tenant *tenant; /* the file's; it stays until the growth has ended */
 	uint64_t dev, ino;
-	uint64_t bytes; /* reserved */
+	uint64_t size, resident; /* what the file may come to, bytes */
+	uint64_t reserved[5];    /* the ledger's own */
+	uint16_t turn;
 };
 
 /* Whether fstat(2) says that this is an anonymous memory file: a memfd of any kind, or any file of

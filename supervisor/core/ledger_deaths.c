@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* How the ledger learns that a file is gone. All of it with the lock held. */
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "core/ledger_private.h"
+
+/* A report. It may be of a file that never got into the table, or of one that just left it. */
+static void on_death(const struct filewatch_name *name, void *userdata)
+{
+	struct ledger *ledger = userdata;
+	uint32_t i = name->wd ? table_find_wd(&ledger->table, name->wd)
+			      : table_find_id(&ledger->table, name->fsid, &name->id);
+
+	if (i)
+		entry_remove(ledger, i);
+}
+
+/* Each of them is read at most once: the lock is not held for as long as a flood takes. */
+bool deaths_read_some(struct ledger *ledger)
+{
+	bool more = false;
+
+	for (int kind = FILEWATCH_FANOTIFY; kind <= FILEWATCH_INOTIFY; kind++) {
+		int r = filewatch_read(&ledger->watches[kind], on_death, ledger);
+
+		if (r == -EOVERFLOW)
+			ledger->incomplete |= 1U << kind;
+		more |= r == 1 || r == -EOVERFLOW;
+	}
+	return more;
+}
+
+static enum entry_watch watch_of(enum filewatch_kind kind)
+{
+	switch (kind) {
+	case FILEWATCH_FANOTIFY:
+		return ENTRY_MARKED;
+	case FILEWATCH_INOTIFY:
+		return ENTRY_WATCHED;
+	case FILEWATCH_EVICTABLE:
+		break;
+	}
+	return ENTRY_EVICTABLE;
+}
+
+static void on_alive(const struct filewatch_name *name, void *userdata)
+{
+	struct ledger *ledger = userdata;
+	uint32_t i = name->wd ? table_find_wd(&ledger->table, name->wd)
+			      : table_find_inode(&ledger->table, name->dev, name->ino);
+
+	if (i)
+		table_at(&ledger->table, i)->seen = 1;
+}
+
+/*
+ * Goes through all files that are watched this way and removes those that are not in the kernel's
+ * list. A file is watched before it is entered, so whatever is in the table and alive is listed.
+ */
+static int sweep(struct ledger *ledger, enum filewatch_kind kind)
+{
+	const enum entry_watch watch = watch_of(kind);
+	struct table *table = &ledger->table;
+	int r;
+
+	for (uint32_t i = 1; i < table->used; i++)
+		table_at(table, i)->seen = 0;
+	r = filewatch_list(&ledger->watches[kind], on_alive, ledger);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 1; i < table->used; i++) {
+		const struct entry *entry = table_at(table, i);
+
+		if (entry->state == ENTRY_LIVE && entry->watch == watch && !entry->seen)
+			entry_remove(ledger, i);
+	}
+	return 0;
+}
+
+/* Where the list cannot be read (no memory, no descriptor), the next one to ask tries again. */
+static void recover(struct ledger *ledger)
+{
+	for (int kind = FILEWATCH_FANOTIFY; kind <= FILEWATCH_INOTIFY; kind++)
+		if (ledger->incomplete & 1U << kind && sweep(ledger, kind) == 0)
+			ledger->incomplete &= ~(1U << kind);
+}
+
+void deaths_read(struct ledger *ledger)
+{
+	/* The last look, which finds nothing, is under the same lock as what the caller does. */
+	while (deaths_read_some(ledger))
+		ledger_breathe(ledger);
+	if (ledger->incomplete)
+		recover(ledger);
+}
+
+void deaths_look(struct ledger *ledger)
+{
+	uint64_t start_ns;
+
+	if (ledger->evictable == 0)
+		return;
+	start_ns = clock_now_ns(CLOCK_MONOTONIC);
+	if (ledger->table.used > MEASURE_ALWAYS && start_ns < ledger->sweepable_ns)
+		return;
+	/* A failure leaves them counted until the next look. */
+	if (sweep(ledger, FILEWATCH_EVICTABLE) == 0)
+		ledger->sweepable_ns =
+			start_ns + MEASURE_SPACING * (clock_now_ns(CLOCK_MONOTONIC) - start_ns);
+}
