@@ -72,6 +72,31 @@ _fdwarden_run()
 	esac
 }
 
+# The rows' names, behind those that are there already.
+_fdwarden_coverage_rows()
+{
+	local cur=$1 before=
+	[[ $cur == *,* ]] && before=${cur%,*},
+	_fdwarden_words "all $("${COMP_WORDS[0]}" coverage 2>/dev/null |
+		awk '/^(closed|bounded|sampled|open) / {print $2}')" "${cur##*,}"
+	COMPREPLY=("${COMPREPLY[@]/#/$before}")
+}
+
+_fdwarden_coverage()
+{
+	local cur=$1 prev=$2
+	case $prev in
+	-r | --require) _fdwarden_coverage_rows "$cur" ;;
+	*)
+		if [[ $cur == -?* ]]; then
+			_fdwarden_words "--json --require --help" "$cur"
+		else
+			_fdwarden_files "$cur"
+		fi
+		;;
+	esac
+}
+
 _fdwarden()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
@@ -82,7 +107,7 @@ _fdwarden()
 		prev=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_fdwarden_words "run check help --help --version" "$cur"
+		_fdwarden_words "run check coverage help --help --version" "$cur"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -94,7 +119,8 @@ _fdwarden()
 			_fdwarden_files "$cur"
 		fi
 		;;
-	help) _fdwarden_words "run check" "$cur" ;;
+	coverage) _fdwarden_coverage "$cur" "$prev" ;;
+	help) _fdwarden_words "run check coverage" "$cur" ;;
 	esac
 }
 

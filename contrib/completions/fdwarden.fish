@@ -51,9 +51,19 @@ function __fdwarden_complete_subcommand
     complete -C "$tokens"
 end
 
+# The names of the rows of `fdwarden coverage`, behind those that are there already.
+function __fdwarden_coverage_rows
+    set -l before (string match -r '.*,' -- (commandline -ct | string replace -r '^(--require=|-r)' ''))
+    set -l program (commandline -opc)[1]
+    for row in all ($program coverage 2>/dev/null | string match -r -g '^(?:closed|bounded|sampled|open) +(\S+)')
+        echo $before$row
+    end
+end
+
 complete -c fdwarden -f
 complete -c fdwarden -n __fish_use_subcommand -a run -d 'Run a command under a policy'
 complete -c fdwarden -n __fish_use_subcommand -a check -d 'Check policies for mistakes'
+complete -c fdwarden -n __fish_use_subcommand -a coverage -d 'Show what a policy leaves open'
 complete -c fdwarden -n __fish_use_subcommand -a help -d 'Show help'
 complete -c fdwarden -n __fish_use_subcommand -l version -d 'Show the version'
 complete -c fdwarden -l help -d 'Show help' -n 'not __fdwarden_run_command'
@@ -72,4 +82,8 @@ complete -c fdwarden -n __fdwarden_run_command -xa '(__fdwarden_complete_subcomm
 complete -c fdwarden -n '__fish_seen_subcommand_from check' -s j -l json -d 'Print JSON'
 complete -c fdwarden -n '__fish_seen_subcommand_from check' -s q -l quiet -d 'Print mistakes only'
 complete -c fdwarden -n '__fish_seen_subcommand_from check' -F
-complete -c fdwarden -n '__fish_seen_subcommand_from help' -a 'run check'
+complete -c fdwarden -n '__fish_seen_subcommand_from coverage' -s j -l json -d 'Print JSON'
+complete -c fdwarden -n '__fish_seen_subcommand_from coverage' -s r -l require -x \
+    -a '(__fdwarden_coverage_rows)' -d 'Fail if any of these is open'
+complete -c fdwarden -n '__fish_seen_subcommand_from coverage' -F
+complete -c fdwarden -n '__fish_seen_subcommand_from help' -a 'run check coverage'

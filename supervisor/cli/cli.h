@@ -19,6 +19,7 @@ enum exit_status {
 
 int run_main(int argc, char **argv);
 int check_main(int argc, char **argv);
+int coverage_main(int argc, char **argv);
 
 /* Prints "fdwarden: " and the message to stderr. */
 void cli_error(const char *format, ...) printf_like(1, 2);

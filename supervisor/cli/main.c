@@ -12,6 +12,7 @@ static const struct command {
 } commands[] = {
 	{"run", run_main, "run a command and supervise its memfd_create(2)"},
 	{"check", check_main, "check policy files"},
+	{"coverage", coverage_main, "show what a policy leaves open on this machine"},
 };
 
 static const struct command *command_find(const char *name)

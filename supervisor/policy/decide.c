@@ -282,3 +282,25 @@ unsigned policy_decide(const struct policy *policy, struct policy_scratch *scrat
 	decide_fallback(policy, ret_decision);
 	return 0;
 }
+
+void policy_each_decision(
+	const struct policy *policy, uint32_t flags, policy_decision_fn *fn, void *userdata)
+{
+	struct decision decision;
+	uint32_t facts = 0;
+
+	for (uint32_t i = 0; i < policy->rule_count; i++) {
+		const struct rule *rule = &policy->rules[i];
+
+		if (rule->condition != NONE &&
+			!condition_holds(policy, &policy->conditions[rule->condition], flags))
+			continue;
+		facts |= rule->facts;
+		decide_rule(policy, rule, &decision);
+		fn(&decision, facts, userdata);
+		if (rule->facts == 0)
+			return;
+	}
+	decide_fallback(policy, &decision);
+	fn(&decision, facts, userdata);
+}

@@ -127,6 +127,17 @@ void policy_scratch_reset(struct policy_scratch *scratch);
 unsigned policy_decide(const struct policy *policy, struct policy_scratch *scratch,
 	const struct policy_call *call, struct decision *ret_decision);
 
+/* facts: what the rule that decides and all rules before it look at, of enum fact. */
+typedef void policy_decision_fn(const struct decision *decision, uint32_t facts, void *userdata);
+
+/*
+ * Calls fn with each decision that a call with these flags may get, whatever its name and its
+ * caller are: in the order of the rules, up to the first that asks for nothing more, else up to the
+ * default. For those who want to know what a policy permits at all.
+ */
+void policy_each_decision(
+	const struct policy *policy, uint32_t flags, policy_decision_fn *fn, void *userdata);
+
 enum policy_mode {
 	POLICY_ENFORCE,
 	POLICY_AUDIT, /* report what would happen, let everything pass */

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # Manual pages and completions: well-formed, and about the same options.
-# Environment: SOURCE_ROOT, MAN_DIR (built pages; empty when they are not built).
+# Environment: FDWARDEN, SOURCE_ROOT, MAN_DIR (built pages; empty when they are not built).
 
 bats_require_minimum_version 1.5.0
 
@@ -66,8 +66,38 @@ manual_run_options() {
 	[ "$(bash_offers fdwarden run --mode = en)" = enforce ]
 	[ "$(bash_offers fdwarden run -p polici)" = policies ]
 	[ "$(bash_offers fdwarden check meson.b)" = meson.build ]
+	[ "$(bash_offers fdwarden coverage meson.b)" = meson.build ]
 	bash_offers fdwarden run -p x -- unam | grep -qx uname
 	[ "$(bash_offers fdwarden run -- uname meson.b)" = meson.build ]
+}
+
+# All long options of `coverage`, as its help has them.
+coverage_options() {
+	"$FDWARDEN" coverage --help | grep -o -e '--[a-z]*' | sort -u
+}
+
+@test "each option of coverage is in the manual and is completed by each shell" {
+	need fish
+	options=$(coverage_options)
+	[ "$(wc -l <<<"$options")" -ge 3 ]
+	manual=$(sed -n '/^# OPTIONS OF COVERAGE/,/^# EXIT STATUS/p' \
+		"$SOURCE_ROOT/contrib/man/fdwarden.1.scd")
+	in_bash=$(bash_offers fdwarden coverage --)
+	in_fish=$(fish_offers "fdwarden coverage --")
+	in_zsh=$(sed -n '/^_fdwarden_coverage()/,/^}/p' "$completions/_fdwarden")
+	for option in $options; do
+		grep -q -e "\*$option\*" <<<"$manual"
+		grep -qx -e "$option" <<<"$in_bash"
+		grep -qx -e "$option" <<<"$in_fish"
+		grep -q -e "$option\>" <<<"$in_zsh"
+	done
+}
+
+@test "rows of coverage are completed, one behind the other" {
+	need fish
+	[ "$(bash_offers "$FDWARDEN" coverage --require ftr | head -n 1)" = ftruncate ]
+	[ "$(bash_offers "$FDWARDEN" coverage -r write,exec-)" = write,exec-map ]
+	[ "$(fish_offers "$FDWARDEN coverage -r write,exec-")" = write,exec-map ]
 }
 
 @test "fish completes sub-commands, values, files and the command" {
@@ -77,6 +107,7 @@ manual_run_options() {
 	[ "$(fish_offers "fdwarden run --mode au")" = audit ]
 	[ "$(fish_offers "fdwarden run -p polici")" = policies/ ]
 	[ "$(fish_offers "fdwarden check meson.b")" = meson.build ]
+	[ "$(fish_offers "fdwarden coverage meson.b")" = meson.build ]
 	fish_offers "fdwarden run -p x -- unam" | grep -qx uname
 	[ "$(fish_offers "fdwarden run uname meson.b")" = meson.build ]
 }

@@ -31,7 +31,7 @@ refuses() {
 	general=$output
 	run -0 "$FDWARDEN" help
 	[ "$output" = "$general" ]
-	for command in run check; do
+	for command in run check coverage; do
 		run --separate-stderr -0 "$FDWARDEN" "$command" --help
 		[ -z "$stderr" ]
 		text=$output
@@ -53,6 +53,7 @@ refuses() {
 	run -2 "$FDWARDEN" run
 	run -2 "$FDWARDEN" run --
 	run -2 "$FDWARDEN" check
+	run -2 "$FDWARDEN" coverage one.yaml two.yaml
 }
 
 @test "an unknown sub-command or option is named, and the nearest one suggested" {
@@ -62,6 +63,8 @@ refuses() {
 	[[ $stderr == *--policy* ]]
 	refuses --jsn check --jsn x
 	[[ $stderr == *--json* ]]
+	refuses --rqeuire coverage --rqeuire write
+	[[ $stderr == *--require* ]]
 	refuses -z run -z true
 }
 
