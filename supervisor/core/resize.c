@@ -18,9 +18,22 @@
 #define SECRETMEM_MAGIC 0x5345434d
 #endif
 
+/*
+ * Descriptors that were a memory file's when last seen, by task and number, direct-mapped. To look
+ * at the copy right away costs less than to look at the descriptor first. One that is another
+ * file's by now costs an errand.
+ */
+#define GUESSES 64
+
+struct guess {
+	pid_t tid; /* 0: none */
+	int fd;
+};
+
 struct resizer {
 	struct resizer_config config;
 	struct errands *errands;
+	struct guess guesses[GUESSES];
 };
 
 /* One call on its way. */
@@ -52,6 +65,28 @@ struct resizer *resizer_free(struct resizer *resizer)
 	errands_free(resizer->errands);
 	free(resizer);
 	return NULL;
+}
+
+static struct guess *guess_slot(struct resizer *resizer, pid_t tid, int fd)
+{
+	return &resizer->guesses[((unsigned)tid * 31 + (unsigned)fd) % GUESSES];
+}
+
+void resizer_expect(struct resizer *resizer, pid_t tid, int fd)
+{
+	*guess_slot(resizer, tid, fd) = (struct guess){.tid = tid, .fd = fd};
+}
+
+static bool is_expected(struct resizer *resizer, pid_t tid, int fd)
+{
+	const struct guess *guess = guess_slot(resizer, tid, fd);
+
+	return tid > 0 && guess->tid == tid && guess->fd == fd;
+}
+
+static void guess_forget(struct resizer *resizer, pid_t tid, int fd)
+{
+	*guess_slot(resizer, tid, fd) = (struct guess){.tid = 0};
 }
 
 /* ---- Answers ---- */
@@ -91,10 +126,22 @@ static void job_object_by_quota(const struct job *job, enum quota quota)
 	job_object(job, job->resize->quotas->errors[quota], "a limit of the tenant is used up");
 }
 
-static int job_fail_uninspectable(const struct job *job)
+/* A call of whose descriptor nothing can be found out, and which makes a file that large at most.
+ */
+static int job_answer_unseen(const struct job *job, uint64_t bytes)
 {
-	job_object(job, EPERM, "the caller cannot be inspected");
-	return job->resize->audit ? job_continue(job) : job_fail(job, EPERM);
+	if (!tenant_may_grow_unseen(job->resize->tenant, bytes)) {
+		job_object(job, EPERM, "the caller cannot be inspected");
+		if (!job->resize->audit)
+			return job_fail(job, EPERM);
+	}
+	return job_continue(job);
+}
+
+static int job_fail_by_errands(const struct job *job)
+{
+	job_object(job, EAGAIN, "too many resizes of other files at once");
+	return job_fail(job, EAGAIN);
 }
 
 /* ---- What the kernel itself would say ---- */
@@ -148,153 +195,169 @@ static int error_of_mode(int copy, int mode)
 	return is_memory && mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE) ? EOPNOTSUPP : 0;
 }
 
+/*
+ * What a resize comes to: 0, the errno that the caller gets, or this. It is found out while we have
+ * the copy, and answered after that is closed, since an open copy can be noticed: see
+ * tracee_get_fd().
+ */
+enum { ABOVE_FILE_SIZE_LIMIT = -1 };
+
 /* ---- ftruncate(2) ---- */
 
-/* Reserves what the new size takes. Returns false when that is refused. */
-static bool truncate_reserve(
-	const struct job *job, int copy, const struct stat *st, struct growth *growth)
+/* Why the kernel refuses what the quota refuses too, or the quota's errno. */
+static int truncate_refuse(const struct job *job, int copy, const struct stat *st, enum quota quota)
+{
+	const struct filter_call *call = job->resize->call;
+	int error = error_of_access(copy, EINVAL);
+
+	if (!error)
+		error = error_of_growth(call, copy, st, (uint64_t)call->length);
+	if (error)
+		return error;
+	job_object_by_quota(job, quota);
+	return job->outcome->error;
+}
+
+static int truncate_grow(const struct job *job, int copy, const struct stat *st)
 {
 	const struct resize *resize = job->resize;
 	const uint64_t size = (uint64_t)resize->call->length;
-	/* To shrink a file can only help, whatever is used up. */
-	const bool grows = size > (uint64_t)st->st_size;
-	enum quota quota =
-		growth_begin(growth, resize->tenant, copy, st, size, 0, resize->audit || !grows);
+	cleanup(growth_done) struct growth growth = {0};
+	struct stat grown = *st;
+	enum quota quota;
 
-	if (quota == QUOTA_NONE || !grows)
-		return true;
-	job_object_by_quota(job, quota);
-	return resize->audit;
-}
+	if (is_above_limit(job, st, size)) {
+		int error = error_of_access(copy, EINVAL);
 
-/*
- * Does it. The copy keeps the file from being another one, and its size from having been checked
- * for another one. What the kernel says to us it would have said to the caller. Returns 0 or a
- * positive errno.
- */
-static int truncate_do(const struct job *job, int copy, struct growth *growth)
-{
-	struct stat st;
-
-	if (ftruncate(copy, job->resize->call->length) < 0)
+		return error ? error : ABOVE_FILE_SIZE_LIMIT;
+	}
+	quota = growth_begin(&growth, resize->tenant, copy, st, size, 0, resize->audit);
+	if (quota != QUOTA_NONE && !resize->audit)
+		return truncate_refuse(job, copy, st, quota);
+	/* What the kernel says to us it would have said to the caller. */
+	if (ftruncate(copy, resize->call->length) < 0)
 		return errno;
-	if (fstat(copy, &st) == 0)
-		growth_commit(growth, &st);
+	if (quota != QUOTA_NONE)
+		job_object_by_quota(job, quota);
+	/* Not a page came with it. */
+	grown.st_size = resize->call->length;
+	growth_commit(&growth, &grown);
 	return 0;
 }
 
-/* Takes the copy, which must be closed before the answer: see tracee_get_fd(). */
-static int truncate_memfile(const struct job *job, int copy_fd, const struct stat *st)
+/* Never refused: to shrink a file can only help, whatever is used up. */
+static int truncate_shrink(const struct job *job, int copy, const struct stat *st)
 {
-	const struct resizer_config *config = &job->resizer->config;
-	const struct filter_call *call = job->resize->call;
-	const uint64_t size = (uint64_t)call->length;
-	_cleanup_close_ int copy = copy_fd;
+	const struct resize *resize = job->resize;
 	cleanup(growth_done) struct growth growth = {0};
-	int error = 0;
-	int r;
+	struct stat shrunk;
 
-	/* A caller that died may have left its id to another one, whose file this then would be. */
-	r = notify_valid(config->listener, job->resize->id);
-	if (r != NOTIFY_OK)
-		return r;
-	if (size > (uint64_t)st->st_size) {
-		error = error_of_access(copy, EINVAL);
-		if (error)
-			return job_fail(job, error);
-		if (is_above_limit(job, st, size))
-			return job_fail_by_limit(job);
-	}
-	if (truncate_reserve(job, copy, st, &growth)) {
-		error = truncate_do(job, copy, &growth);
-		copy = fd_close(copy);
-		return error ? job_fail(job, error)
-			     : notify_return(config->listener, job->resize->id, 0);
-	}
-	error = error_of_growth(call, copy, st, size);
+	(void)growth_begin(
+		&growth, resize->tenant, copy, st, (uint64_t)resize->call->length, 0, true);
+	if (ftruncate(copy, resize->call->length) < 0)
+		return errno;
+	if (fstat(copy, &shrunk) == 0)
+		growth_commit(&growth, &shrunk);
+	return 0;
+}
+
+/* Takes the copy: it keeps the file from being another one than the one that was looked at. */
+static int truncate_memfile(const struct job *job, int copy, const struct stat *st)
+{
+	int error = job->resize->call->length > st->st_size ? truncate_grow(job, copy, st)
+							    : truncate_shrink(job, copy, st);
+
+	fd_close(copy);
+	if (error == ABOVE_FILE_SIZE_LIMIT)
+		return job_fail_by_limit(job);
 	if (error)
-		*job->outcome = (struct resize_outcome){.size = size};
-	copy = fd_close(copy);
-	return job_fail(job, error ? error : job->outcome->error);
+		return job_fail(job, error);
+	return notify_return(job->resizer->config.listener, job->resize->id, 0);
 }
 
 /*
- * A file that is none of ours, or that was none when it was looked at, with a length that must not
- * meet one of ours: the kernel's own run of the call would take the descriptor anew.
+ * Takes *copy of a file that is none of ours, or was none when it was looked at. Where the length
+ * must not meet one of ours, the errand makes the resize itself: the kernel's own run of the call
+ * would take the descriptor anew. Else it only closes the copy, which may take as long as the
+ * tenant likes.
  */
 static int truncate_by_errand(const struct job *job, int *copy)
 {
 	const struct resizer_config *config = &job->resizer->config;
+	const struct resize *resize = job->resize;
+	const uint64_t size = (uint64_t)resize->call->length;
+	struct tracee_ids ids = {0};
 	struct errand errand = {
 		.listener = config->listener,
 		.wait_killable = config->wait_killable,
-		.id = job->resize->id,
-		.tid = job->resize->tid,
-		.length = job->resize->call->length,
+		.leave = resize->audit || tenant_may_grow_unseen(resize->tenant, size),
+		.id = resize->id,
+		.tid = resize->tid,
+		.length = resize->call->length,
 	};
-	struct tracee_ids ids;
-	int r = tracee_ids(config->cache, job->resize->tid, &ids);
 
-	if (r < 0)
-		return job_fail_uninspectable(job);
+	if (!errand.leave && tracee_ids(config->cache, resize->tid, &ids) < 0)
+		return job_fail_by_errands(job);
 	errand.fsuid = ids.fsuid;
 	errand.fsgid = ids.fsgid;
-	/* All that was read so far is the caller's; from here on the errand has it. */
-	r = notify_valid(config->listener, job->resize->id);
-	if (r != NOTIFY_OK)
-		return r;
 	if (errand_start(job->resizer->errands, &errand, copy) == 0)
 		return NOTIFY_OK;
-	job_object(job, EAGAIN, "too many resizes of slow files");
-	return job_fail(job, EAGAIN);
+	/* No memory for a thread: to wait for the close(2) is all that is left. */
+	*copy = fd_close(*copy);
+	return job_fail_by_errands(job);
 }
 
-static int truncate_copy(const struct job *job, bool is_memfile)
+static int truncate_copy(const struct job *job)
 {
 	const struct resizer_config *config = &job->resizer->config;
-	_cleanup_close_ int copy = -1;
+	const struct resize *resize = job->resize;
+	_cleanup_close_ int copy = tracee_get_fd(config->cache, resize->tid, resize->call->fd);
 	struct stat st;
+	int r;
 
-	/* To close the copy may take as long as the tenant likes, so no copy without a thread. */
-	if (!is_memfile && errands_are_full(job->resizer->errands)) {
-		job_object(job, EAGAIN, "too many resizes of slow files");
-		return job_fail(job, EAGAIN);
-	}
-	copy = tracee_get_fd(config->cache, job->resize->tid, job->resize->call->fd);
 	if (copy == -EBADF)
 		return job_fail(job, EBADF);
 	if (copy < 0 || tracee_stat_copy(copy, &st) < 0)
-		return job_fail_uninspectable(job);
-	if (ledger_is_memfile(config->ledger, &st))
+		return job_answer_unseen(job, (uint64_t)resize->call->length);
+	/* A caller that died may have left its id to another one, whose file this then would be. */
+	r = notify_valid(config->listener, resize->id);
+	if (r != NOTIFY_OK)
+		return r;
+	if (ledger_is_memfile(config->ledger, &st)) {
+		resizer_expect(job->resizer, resize->tid, resize->call->fd);
 		return truncate_memfile(job, take_fd(&copy), &st);
+	}
+	guess_forget(job->resizer, resize->tid, resize->call->fd);
 	return truncate_by_errand(job, &copy);
 }
 
 /*
- * The signs of the arguments are in registers, which nobody can change any more: a call that the
- * kernel refuses for them it refuses whatever the descriptor is.
+ * The sign of an argument is in a register, which nobody can change any more: what the kernel
+ * refuses for that it refuses whatever the descriptor is.
  */
 static int answer_ftruncate(const struct job *job)
 {
 	const struct resizer_config *config = &job->resizer->config;
 	const struct resize *resize = job->resize;
+	const bool may_copy = !errands_are_full(job->resizer->errands);
 	struct stat st;
 	int r;
 
 	if (resize->call->length < 0)
 		return job_fail(job, EINVAL);
 	job->outcome->size = (uint64_t)resize->call->length;
+	if (may_copy && is_expected(job->resizer, resize->tid, resize->call->fd))
+		return truncate_copy(job);
 	r = tracee_stat_fd(config->cache, resize->tid, resize->call->fd, &st);
 	if (r == -EBADF)
 		return job_fail(job, EBADF);
-
-	const bool is_memfile = r == 0 && ledger_is_memfile(config->ledger, &st);
-
+	if (r == 0 && ledger_is_memfile(config->ledger, &st))
+		return truncate_copy(job);
 	/* The descriptor may be another file's by the time that the kernel looks at it. */
-	if (!is_memfile && (resize->audit || tenant_may_grow_unseen(resize->tenant,
-						     (uint64_t)resize->call->length)))
+	if (resize->audit || tenant_may_grow_unseen(resize->tenant, (uint64_t)resize->call->length))
 		return job_continue(job);
-	return truncate_copy(job, is_memfile);
+	/* To close a copy may take as long as the tenant likes: none without a thread for it. */
+	return may_copy ? truncate_copy(job) : job_fail_by_errands(job);
 }
 
 /* ---- fallocate(2) ---- */
@@ -322,46 +385,49 @@ static void allocation_estimate(const struct filter_call *call, const struct sta
 		*ret_size = end;
 }
 
-/* Refuses what the quota does not allow, unless the kernel has a reason of its own before that. */
-static int allocation_refuse(const struct job *job, int copy_fd, const struct stat *st)
+/* Why the kernel refuses what the quota refuses too, or the quota's errno. */
+static int allocation_refuse(
+	const struct job *job, int copy, const struct stat *st, enum quota quota)
 {
 	const struct filter_call *call = job->resize->call;
 	const uint64_t end = (uint64_t)call->offset + (uint64_t)call->length;
-	const struct resize_outcome refusal = *job->outcome;
-	_cleanup_close_ int copy = copy_fd;
 	int error = error_of_access(copy, EBADF);
 
-	*job->outcome = (struct resize_outcome){.size = refusal.size};
 	if (!error)
 		error = error_of_mode(copy, call->mode);
 	if (!error && is_above_limit(job, st, end))
-		return job_fail_by_limit(job);
+		return ABOVE_FILE_SIZE_LIMIT;
 	if (!error)
 		error = error_of_growth(call, copy, st, end);
-	if (!error)
-		*job->outcome = refusal;
-	copy = fd_close(copy);
-	return job_fail(job, error ? error : refusal.error);
+	if (error)
+		return error;
+	job_object_by_quota(job, quota);
+	return job->outcome->error;
 }
 
-static int allocate_memfile(const struct job *job, int copy_fd, const struct stat *st)
+/* Takes the copy. */
+static int allocate_memfile(const struct job *job, int copy, const struct stat *st)
 {
 	const struct resize *resize = job->resize;
-	_cleanup_close_ int copy = copy_fd;
 	cleanup(growth_done) struct growth growth = {0};
 	uint64_t new_pages;
-	enum quota quota;
+	int error = 0;
 	int r;
 
 	allocation_estimate(resize->call, st, &job->outcome->size, &new_pages);
-	quota = growth_begin(
+
+	enum quota quota = growth_begin(
 		&growth, resize->tenant, copy, st, job->outcome->size, new_pages, resize->audit);
-	if (quota != QUOTA_NONE) {
+
+	if (quota != QUOTA_NONE && resize->audit)
 		job_object_by_quota(job, quota);
-		if (!resize->audit)
-			return allocation_refuse(job, take_fd(&copy), st);
-	}
-	copy = fd_close(copy);
+	else if (quota != QUOTA_NONE)
+		error = allocation_refuse(job, copy, st, quota);
+	fd_close(copy);
+	if (error == ABOVE_FILE_SIZE_LIMIT)
+		return job_fail_by_limit(job);
+	if (error)
+		return job_fail(job, error);
 	r = job_continue(job);
 	/* Should the caller be gone, it allocates nothing any more. */
 	if (r == NOTIFY_OK)
@@ -401,9 +467,7 @@ static int answer_fallocate(const struct job *job)
 	if (copy == -EBADF)
 		return job_fail(job, EBADF);
 	if (copy < 0 || tracee_stat_copy(copy, &st) < 0)
-		return tenant_may_grow_unseen(job->resize->tenant, (uint64_t)end)
-			       ? job_continue(job)
-			       : job_fail_uninspectable(job);
+		return job_answer_unseen(job, (uint64_t)end);
 	/* Exchanged since: by the race above, so that nobody but its tenant waits for the close. */
 	if (!ledger_is_memfile(config->ledger, &st)) {
 		copy = fd_close(copy);

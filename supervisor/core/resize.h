@@ -40,6 +40,12 @@ int resizer_new(const struct resizer_config *config, struct resizer **ret_resize
  */
 struct resizer *resizer_free(struct resizer *resizer);
 
+/*
+ * Says that the task was just given a memory file under this number, which makes its first
+ * ftruncate(2) faster. To be wrong does no harm.
+ */
+void resizer_expect(struct resizer *resizer, pid_t tid, int fd);
+
 /* One call, as it was received. All borrowed. */
 struct resize {
 	uint64_t id; /* of the notification */
@@ -66,8 +72,9 @@ struct resize_outcome {
  *
  * Never blocks on the tenant: a file whose file system the tenant itself may serve (FUSE) is looked
  * at without asking that, and where it has to be resized by us, because its new size on a memfd put
- * there meanwhile would break a limit, a thread of its own does it and answers: an errand. At most
- * RESIZE_ERRANDS of a session are under way at a time; above that the caller gets EAGAIN.
+ * there meanwhile would break a limit, a thread of its own does it and answers: an errand, of which
+ * the outcome tells nothing. At most RESIZE_ERRANDS of a session are under way at a time; above
+ * that the caller gets EAGAIN.
  */
 int resize_answer(
 	struct resizer *resizer, const struct resize *resize, struct resize_outcome *ret_outcome);

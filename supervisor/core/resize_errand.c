@@ -81,16 +81,16 @@ static bool is_above_limit(const struct errand_job *job)
 }
 
 /* Any of these may wait for the file system's server. Returns 0 or a positive errno. */
-static int job_resize(struct errand_job *job, bool *ret_above_limit)
+static int job_resize(const struct errand_job *job, bool *ret_above_limit)
 {
-	int error = 0;
+	const struct errand *errand = &job->errand;
 
-	if (!act_as(job->errand.fsuid, job->errand.fsgid))
+	if (!act_as(errand->fsuid, errand->fsgid))
 		return EPERM;
 	*ret_above_limit = is_above_limit(job);
-	if (!*ret_above_limit && ftruncate(job->file, job->errand.length) < 0)
-		error = errno;
-	return error;
+	if (!*ret_above_limit && ftruncate(job->file, errand->length) < 0)
+		return errno;
+	return 0;
 }
 
 static void job_free(struct errand_job *job)
@@ -101,23 +101,29 @@ static void job_free(struct errand_job *job)
 	free(job);
 }
 
+static int job_answer(const struct errand *errand, int error, bool above_limit)
+{
+	if (errand->leave)
+		return notify_continue(errand->listener, errand->id);
+	if (above_limit)
+		return tracee_fail_file_size(
+			errand->tid, errand->listener, errand->id, errand->wait_killable);
+	if (error)
+		return notify_fail(errand->listener, errand->id, error);
+	return notify_return(errand->listener, errand->id, 0);
+}
+
 static void *job_main(void *argument)
 {
 	struct errand_job *job = argument;
-	const struct errand *errand = &job->errand;
 	bool above_limit = false;
-	int error = job_resize(job, &above_limit);
+	int error = job->errand.leave ? 0 : job_resize(job, &above_limit);
 
 	/* Before the caller goes on: it may notice that its file is still open (ETXTBSY, locks). */
 	job->file = fd_close(job->file);
 	atomic_fetch_sub(&job->errands->under_way, 1);
-	if (above_limit)
-		(void)tracee_fail_file_size(
-			errand->tid, errand->listener, errand->id, errand->wait_killable);
-	else if (error)
-		(void)notify_fail(errand->listener, errand->id, error);
-	else
-		(void)notify_return(errand->listener, errand->id, 0);
+	/* Whatever the kernel says to that, there is nobody left to tell. */
+	(void)job_answer(&job->errand, error, above_limit);
 	job_free(job);
 	return NULL;
 }

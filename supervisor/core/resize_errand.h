@@ -25,6 +25,7 @@ bool errands_are_full(const struct errands *errands);
 struct errand {
 	int listener; /* borrowed, duplicated */
 	bool wait_killable;
+	bool leave; /* only close the file, and leave the call to the kernel */
 	uint64_t id;
 	pid_t tid;
 	int64_t length;

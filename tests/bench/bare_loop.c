@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * bare-loop MODE -- COMMAND...: the least that answers memfd_create(2) correctly for an honest
- * caller, in the same three processes as `fdwarden run`. It is what the benchmark and the live
- * tests measure fdwarden against, so it is as fast as this simple shape can be and does nothing
- * else: no policy, no events, no owner, no care for a hostile caller.
+ * bare-loop MODE -- COMMAND...: the least that answers memfd_create(2), or ftruncate(2) by a file's
+ * kind, correctly for an honest caller, in the same three processes as `fdwarden run`. It is what
+ * the benchmark and the live tests measure fdwarden against, so it is as fast as this simple shape
+ * can be and does nothing else: no policy, no events, no owner, no care for a hostile caller.
  */
 
 #include <errno.h>
@@ -23,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -35,14 +36,16 @@
 #define NAME_ROOM 250 /* memfd_create(2): 249 bytes and the NUL */
 
 enum mode {
-	MODE_IDLE,     /* a filter that never notifies: what it costs to have one */
-	MODE_CONTINUE, /* SECCOMP_USER_NOTIF_FLAG_CONTINUE */
-	MODE_DENY,     /* EPERM */
-	MODE_EMULATE,  /* read the name, make the file, inject it */
-	MODE_EMULATE2, /* the same, in the two steps that survive a kill: kernel/notify.h */
+	MODE_IDLE,      /* a filter that never notifies: what it costs to have one */
+	MODE_CONTINUE,  /* SECCOMP_USER_NOTIF_FLAG_CONTINUE */
+	MODE_DENY,      /* EPERM */
+	MODE_EMULATE,   /* read the name, make the file, inject it */
+	MODE_EMULATE2,  /* the same, in the two steps that survive a kill: kernel/notify.h */
+	MODE_FTRUNCATE, /* of ftruncate(2): do it on a copy of a memfd, let any other file pass */
 };
 
-static const char *const mode_names[] = {"idle", "continue", "deny", "emulate", "emulate2"};
+static const char *const mode_names[] = {
+	"idle", "continue", "deny", "emulate", "emulate2", "ftruncate"};
 
 static _Noreturn void die(const char *what)
 {
@@ -51,20 +54,23 @@ static _Noreturn void die(const char *what)
 }
 
 #if defined(__x86_64__)
-#define NATIVE_ARCH AUDIT_ARCH_X86_64
-#define COMPAT_ARCH AUDIT_ARCH_I386
-#define COMPAT_CALL 356
+#define NATIVE_ARCH      AUDIT_ARCH_X86_64
+#define COMPAT_ARCH      AUDIT_ARCH_I386
+#define COMPAT_CALL      356
+#define COMPAT_FTRUNCATE 194
 #elif defined(__aarch64__)
-#define NATIVE_ARCH AUDIT_ARCH_AARCH64
-#define COMPAT_ARCH AUDIT_ARCH_ARM
-#define COMPAT_CALL 385
+#define NATIVE_ARCH      AUDIT_ARCH_AARCH64
+#define COMPAT_ARCH      AUDIT_ARCH_ARM
+#define COMPAT_CALL      385
+#define COMPAT_FTRUNCATE 194
 #endif
 
 /* MODE_IDLE notifies of a number that no system call has. */
 static int listener_install(enum mode mode)
 {
-	uint32_t native = mode == MODE_IDLE ? 0xffff : __NR_memfd_create;
-	uint32_t compat = mode == MODE_IDLE ? 0xffff : COMPAT_CALL;
+	const bool resizes = mode == MODE_FTRUNCATE;
+	uint32_t native = mode == MODE_IDLE ? 0xffff : resizes ? __NR_ftruncate : __NR_memfd_create;
+	uint32_t compat = mode == MODE_IDLE ? 0xffff : resizes ? COMPAT_FTRUNCATE : COMPAT_CALL;
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCH, 2, 0),
@@ -150,6 +156,53 @@ static void emulate(int listener, const struct seccomp_notif *call, bool one_ste
 		answer(listener, (struct seccomp_notif_resp){.id = call->id, .error = -error});
 }
 
+static int caller_pidfd(pid_t tid)
+{
+	static pid_t last;
+	static int pidfd = -1;
+
+	if (tid != last) {
+		close(pidfd);
+		pidfd = (int)syscall(__NR_pidfd_open, tid, COMPAT_PIDFD_THREAD);
+		last = tid;
+	}
+	return pidfd;
+}
+
+/* The device that all memfds are on. */
+static dev_t memfd_device(void)
+{
+	static dev_t device;
+	struct stat st;
+
+	if (!device) {
+		int fd = (int)syscall(__NR_memfd_create, "", 1U);
+
+		if (fd < 0 || fstat(fd, &st) < 0)
+			die("bare-loop: memfd");
+		close(fd);
+		device = st.st_dev;
+	}
+	return device;
+}
+
+/* The copy is closed before the answer: as long as it is open the caller can tell. */
+static void resize(int listener, const struct seccomp_notif *call)
+{
+	struct seccomp_notif_resp response = {
+		.id = call->id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
+	int copy = (int)syscall(
+		__NR_pidfd_getfd, caller_pidfd((pid_t)call->pid), (int)call->data.args[0], 0);
+	struct stat st;
+
+	if (copy >= 0 && fstat(copy, &st) == 0 && st.st_dev == memfd_device()) {
+		response.flags = 0;
+		response.error = ftruncate(copy, (off_t)call->data.args[1]) < 0 ? -errno : 0;
+	}
+	close(copy);
+	answer(listener, response);
+}
+
 static bool is_at_end(int listener)
 {
 	struct pollfd poller = {.fd = listener, .events = POLLIN};
@@ -174,6 +227,8 @@ static _Noreturn void serve(int listener, enum mode mode)
 		}
 		if (mode == MODE_EMULATE || mode == MODE_EMULATE2)
 			emulate(listener, &call, mode == MODE_EMULATE);
+		else if (mode == MODE_FTRUNCATE)
+			resize(listener, &call);
 		else if (mode == MODE_DENY)
 			answer(listener,
 				(struct seccomp_notif_resp){.id = call.id, .error = -EPERM});
@@ -224,8 +279,8 @@ int main(int argc, char **argv)
 	int mode = argc >= 4 && strcmp(argv[2], "--") == 0 ? mode_parse(argv[1]) : -1;
 
 	if (mode < 0) {
-		fprintf(stderr, "usage: bare-loop idle|continue|deny|emulate|emulate2 -- COMMAND "
-				"[ARG...]\n");
+		fprintf(stderr, "usage: bare-loop idle|continue|deny|emulate|emulate2|ftruncate "
+				"-- COMMAND [ARG...]\n");
 		return 2;
 	}
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a supervised memfd_create costs, against the bare loop that does the least.
+"""What supervised calls cost, against the bare loop that does the least.
 
 Everything is measured in one run, in turns: a round goes once through all configurations, so
 that what else the machine does falls on all of them. A ratio is the median over the rounds of the
@@ -38,6 +38,22 @@ rules:
 }
 
 
+# Where the files of a tenant with quotas are; all of them are in the ledger but those of "none".
+BACKINGS = ("none", "memfd", "tmpfs", "disk")
+
+
+def policy_of_backing(backing, directory):
+    """No limit that the benchmark reaches."""
+    if backing == "none":
+        return 'rules:\n- {name: buffers, match: {name: "bench-*"}, action: emulate}\n'
+    rule = f'- {{name: buffers, match: {{name: "bench-*"}}, action: emulate, backing: {backing}}}'
+    spill = f"  spill: {{directory: {directory}, size: 1GiB}}\n" if backing == "disk" else ""
+    return (
+        "budget:\n  tenant: {memfds: 100000, size: 8GiB, resident: 1GiB}\n"
+        f"{spill}rules:\n{rule}\n"
+    )
+
+
 def policy_of_rules(count):
     """Exact names and globs in turns; only the last rule matches what the caller asks for."""
     lines = ["version: 1", "default: {action: deny, errno: EPERM}", "rules:"]
@@ -58,6 +74,9 @@ class Bench:
             self.write_policy(kind, "version: 1\n" + text)
         for count in RULE_COUNTS:
             self.write_policy(f"rules-{count}", policy_of_rules(count))
+        for backing in BACKINGS:
+            text = policy_of_backing(backing, directory)
+            self.write_policy(f"backing-{backing}", "version: 1\n" + text)
 
     def write_policy(self, name, text):
         with open(self.policy(name), "w", encoding="ascii") as file:
@@ -79,12 +98,21 @@ class Bench:
         yield "emulate2: bare loop", [self.bare_loop, "emulate2", "--"], "memfd"
         for count in RULE_COUNTS:
             yield f"rules: {count}", self.fdwarden(f"rules-{count}"), "memfd"
+        yield "create+close: native", [], "memfd-close"
+        yield "create+close: bare loop", [self.bare_loop, "emulate2", "--"], "memfd-close"
+        for backing in BACKINGS:
+            yield f"create+close: {backing}", self.fdwarden(f"backing-{backing}"), "memfd-close"
+        for file in ("memfd", "file"):
+            call = f"truncate-{file}"
+            yield f"{call}: native", [], call
+            yield f"{call}: bare loop", [self.bare_loop, "ftruncate", "--"], call
+            yield f"{call}: fdwarden", self.fdwarden("backing-memfd"), call
         yield "getppid: native", [], "getppid"
         yield "getppid: idle filter", [self.bare_loop, "idle", "--"], "getppid"
         yield "getppid: fdwarden", self.fdwarden("emulate"), "getppid"
 
     def measure(self, prefix, call):
-        count = self.options.calls if call == "memfd" else max(self.options.calls // 10, 1)
+        count = max(self.options.calls // 10, 1) if call == "getppid" else self.options.calls
         run = subprocess.run(
             [*prefix, self.caller, call, str(count)],
             stdout=subprocess.PIPE,
@@ -134,6 +162,12 @@ def ratio(rounds, name, reference, figure):
     return statistics.median(a[figure] / b[figure] for a, b in pairs)
 
 
+def difference(rounds, name, reference):
+    """Of the p50, in microseconds."""
+    pairs = zip(rounds[name], rounds[reference])
+    return statistics.median((a["p50_ns"] - b["p50_ns"]) / 1000 for a, b in pairs)
+
+
 def compare(rounds):
     """The figures that the bars are about."""
     result = {}
@@ -147,14 +181,20 @@ def compare(rounds):
         result[f"emulate to 2 steps {figure[:-3]}"] = ratio(
             rounds, "emulate: fdwarden", "emulate2: bare loop", figure
         )
+    for call in ("truncate-memfd", "truncate-file"):
+        for figure in FIGURES:
+            result[f"{call} {figure[:-3]}"] = ratio(
+                rounds, f"{call}: fdwarden", f"{call}: bare loop", figure
+            )
+    for backing in BACKINGS[1:]:
+        result[f"{backing} - no ledger, us"] = difference(
+            rounds, f"create+close: {backing}", "create+close: none"
+        )
     result["getppid to native"] = ratio(rounds, "getppid: fdwarden", "getppid: native", "p50_ns")
     result["getppid to idle"] = ratio(
         rounds, "getppid: fdwarden", "getppid: idle filter", "p50_ns"
     )
-    result["1000 rules - 1, us"] = statistics.median(
-        (a["p50_ns"] - b["p50_ns"]) / 1000
-        for a, b in zip(rounds["rules: 1000"], rounds["rules: 1"])
-    )
+    result["1000 rules - 1, us"] = difference(rounds, "rules: 1000", "rules: 1")
     return result
 
 
