@@ -91,6 +91,8 @@ static void check_equal(const struct decision *got, const struct decision *expec
 	fuzz_assert(got->flags_add == expected->flags_add);
 	fuzz_assert(got->flags_clear == expected->flags_clear);
 	fuzz_assert(text_equal(got->rename, expected->rename));
+	fuzz_assert(got->backing == expected->backing);
+	fuzz_assert(got->noexec == expected->noexec);
 	fuzz_assert(got->reason && *got->reason);
 }
 
@@ -224,6 +226,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	run.call_count = 1 + input_take(&input, CALLS_MAX);
 	for (size_t i = 0; i < run.call_count; i++)
 		call_make(&run.calls[i], &input);
+	model_make_backings(&run.model, &input);
 
 	policy = load(&run);
 	for (size_t tries = 0; !policy; tries++) {

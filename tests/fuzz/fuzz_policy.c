@@ -109,7 +109,33 @@ static void judge(const struct policy *policy, const struct policy_call *whole)
 	}
 	fuzz_assert(decision.rule && *decision.rule && decision.reason);
 	fuzz_assert(decision.verdict != VERDICT_DENY || decision.error > 0);
+	fuzz_assert(decision.backing != BACKING_DISK || policy_quotas(policy)->spill_directory);
+	fuzz_assert(!decision.noexec || policy_wants_noexec(policy));
 	policy_scratch_free(scratch);
+}
+
+static void check_quotas(const struct policy *policy)
+{
+	const struct policy_quotas *quotas = policy_quotas(policy);
+	char name[POLICY_TENANT_MAX];
+
+	for (unsigned i = QUOTA_MEMFDS; i < QUOTA_COUNT; i++) {
+		fuzz_assert(quotas->limits[i] > 0 && quotas->errors[i] > 0);
+		fuzz_assert(quotas->limits[i] == QUOTA_UNLIMITED || quotas->ledger);
+	}
+	fuzz_assert(quotas->burst >= 1);
+	fuzz_assert(quotas->rate_period_s == 1 || quotas->rate_period_s == 60 ||
+		    quotas->rate_period_s == 3600);
+	fuzz_assert(quotas->sample_ms >= 10 && quotas->sample_ms <= 3600 * 1000);
+	fuzz_assert(!quotas->spills || quotas->spill_directory);
+	fuzz_assert(!quotas->spill_directory || *quotas->spill_directory == '/');
+	fuzz_assert((quotas->limits[QUOTA_SPILL] == QUOTA_UNLIMITED) == !quotas->spill_directory);
+	fuzz_assert(!quotas->rlimit_fsize || quotas->limits[QUOTA_MEMFD_SIZE] != QUOTA_UNLIMITED);
+	fuzz_assert((policy_calls(policy) & ~CALL_ALL) == 0);
+	fuzz_assert(policy_calls(policy) & CALL_MEMFD_CREATE);
+	fuzz_assert(quotas->tenant_by != TENANT_BY_CGROUP || policy_wants_cgroup(policy));
+	if (policy_tenant_name(policy, "/docker/0123456789abcdef/init.scope", name))
+		fuzz_assert(*name && !strchr(name, '/') && quotas->tenant_by == TENANT_BY_CGROUP);
 }
 
 static void use(struct policy *policy)
@@ -136,6 +162,7 @@ static void use(struct policy *policy)
 
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
 		judge(policy, &calls[i]);
+	check_quotas(policy);
 	fuzz_assert(policy_mode(policy) == POLICY_ENFORCE || policy_mode(policy) == POLICY_AUDIT);
 	fuzz_assert(policy_budget(policy)->max_usage_ppm <= 1000000);
 	fuzz_assert(policy_rule_count(policy) <= 65536);

@@ -97,6 +97,9 @@ unsigned input_take(struct input *input, unsigned bound);
 /* Makes a model. */
 void model_make(struct model *model, struct input *input);
 
+/* Says where the files of its rules are to be. Apart, so that older inputs mean what they meant. */
+void model_make_backings(struct model *model, struct input *input);
+
 /* A string for a call, of the few characters of which patterns are made. Returns its length. */
 size_t model_make_string(struct input *input, char out[static MODEL_STRING_MAX]);
 
@@ -110,7 +113,7 @@ uint32_t model_make_flags(struct input *input);
 bool model_may_race(const struct model *model, size_t number);
 
 /* Lines of text ahead of the first rule; each rule takes one. */
-#define MODEL_HEAD_LINES 3
+#define MODEL_HEAD_LINES 4
 
 /* Writes the policy without the dropped rules. */
 void model_write(const struct model *model, FILE *out);

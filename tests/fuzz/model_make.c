@@ -200,6 +200,21 @@ static void rule_make(struct model *model, size_t number, struct input *input)
 	}
 }
 
+/* What the grammar refuses as a contradiction is left out. */
+void model_make_backings(struct model *model, struct input *input)
+{
+	for (size_t i = 0; i < model->rule_count; i++) {
+		struct decision *decision = &model->rules[i].decision;
+		unsigned backing = input_take(input, 4), noexec = input_take(input, 2);
+
+		if (decision->verdict != VERDICT_EMULATE)
+			continue;
+		if (backing < BACKING_TMPFS || !(decision->flags_add & 0xe))
+			decision->backing = (enum backing)backing;
+		decision->noexec = noexec && !(decision->flags_add & 0x10);
+	}
+}
+
 void model_make(struct model *model, struct input *input)
 {
 	unsigned careless;

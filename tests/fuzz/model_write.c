@@ -173,6 +173,10 @@ static void rule_write(const struct model *model, size_t number, FILE *out)
 		fputs(", rename: ", out);
 		quoted_write(decision->rename, out);
 	}
+	if (decision->backing != BACKING_AUTO)
+		fprintf(out, ", backing: %s", backing_name(decision->backing));
+	if (decision->noexec)
+		fputs(", noexec: true", out);
 	if (rule->advisory || (!rule->careless && model_may_race(model, number)))
 		fputs(", advisory: true", out);
 	fputs("}\n", out);
@@ -196,6 +200,8 @@ void model_write(const struct model *model, FILE *out)
 		fprintf(out, "default: {action: deny, errno: %s}\n", error_name(fallback));
 	else
 		fprintf(out, "default: %s\n", verdict_to_string(fallback->verdict));
+	fputs("budget: {cgroup: {reserve: 1}, exceeded: spill, spill: {directory: /, size: 1}}\n",
+		out);
 	fputs(has_rules(model) ? "rules:\n" : "rules: []\n", out);
 	for (size_t i = 0; i < model->rule_count; i++) {
 		if (model->rules[i].dropped)
