@@ -28,6 +28,7 @@ struct walk {
 	const struct policy *policy;
 	const uint16_t *ops;
 	uint32_t count;
+	uint32_t words; /* of active, that hold a bit for each state */
 	struct states states[2];
 };
 
@@ -93,8 +94,9 @@ static bool walk_step(const struct walk *walk, const struct states *states, unsi
 {
 	bool left = false;
 
-	memset(next->active, 0, sizeof(next->active));
-	for (uint32_t word = 0; word < ARRAY_SIZE(states->active); word++) {
+	for (uint32_t word = 0; word < walk->words; word++)
+		next->active[word] = 0;
+	for (uint32_t word = 0; word < walk->words; word++) {
 		for (uint64_t bits = states->active[word]; bits; bits &= bits - 1) {
 			uint32_t state = word * 64 + (uint32_t)__builtin_ctzll(bits);
 
@@ -143,6 +145,7 @@ bool policy_tenant_name(
 	walk.policy = policy;
 	walk.ops = policy->ops + policy->tenant_ops.first;
 	walk.count = policy->tenant_ops.count;
+	walk.words = walk.count / 64 + 1;
 	if (!path_match(&walk, path, &capture))
 		return false;
 	path += capture.begin;
