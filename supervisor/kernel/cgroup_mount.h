@@ -16,6 +16,12 @@
 
 #include "base/macro.h"
 
+/*
+ * A v1 group without a limit shows PAGE_COUNTER_MAX, 2^63 less one page. Nothing has that much
+ * memory, so all that comes near is no limit.
+ */
+#define CGROUP_LIMIT_NONE_V1 (UINT64_C(1) << 62)
+
 /* Names of controllers; the last stands for the tree of cgroup v2 itself, whatever it controls. */
 #define CGROUP_MEMORY  "memory"
 #define CGROUP_HUGETLB "hugetlb"

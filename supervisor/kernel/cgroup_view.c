@@ -22,12 +22,6 @@
 
 #define PPM UINT64_C(1000000)
 
-/*
- * A v1 group without a limit shows PAGE_COUNTER_MAX, 2^63 less one page. Nothing has that much
- * memory, so all that comes near is no limit.
- */
-#define LIMIT_NONE_V1 (UINT64_C(1) << 62)
-
 /* One group: its path below the mount's folder, and its open files. */
 struct view_group {
 	char *path; /* owned, not NUL-ended; NULL in an unused entry */
@@ -154,7 +148,7 @@ static int group_measure(
 
 	if (r < 0)
 		return r;
-	if (limit >= (v2 ? CGROUP_UNLIMITED : LIMIT_NONE_V1))
+	if (limit >= (v2 ? CGROUP_UNLIMITED : CGROUP_LIMIT_NONE_V1))
 		return 0;
 	if (group->usage_fd < 0) {
 		r = group_open(view, group->path, group->len,
