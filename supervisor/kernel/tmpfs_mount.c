@@ -108,12 +108,17 @@ static int namespace_leave(int user_ns_fd)
 	if (unshare(CLONE_NEWNS) < 0)
 		return -errno;
 
-	/* Out of a chroot, where "/" is no mount: joining a mount namespace leads to its root. */
+	/* Or the mount on it would come up in the namespace that ours was copied from. */
+	if (mount(NULL, "/", NULL, MS_PRIVATE, NULL) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return -errno;
+
+	/* In a chroot "/" is no mount. Joining a mount namespace leads to its root. */
 	_cleanup_close_ int self_fd = pidfd_open(getpid(), 0);
 
 	if (self_fd < 0 || setns(self_fd, CLONE_NEWNS) < 0)
 		return -errno;
-	/* Or the mount on it would come up in the namespace that ours was copied from. */
 	return mount(NULL, "/", NULL, MS_PRIVATE, NULL) < 0 ? -errno : 0;
 }
 

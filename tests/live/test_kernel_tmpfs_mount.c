@@ -148,15 +148,38 @@ static void test_unprivileged(void **state)
 	require_user_namespaces(live_run_in(0, user_main));
 }
 
-static void capability_drop(unsigned capability)
+/* Keeps what is both had and in the set. */
+static void capabilities_keep(uint64_t set)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2];
 
 	live_check(syscall(SYS_capget, &header, data) == 0);
-	data[capability / 32].effective &= ~(1U << capability % 32);
-	data[capability / 32].permitted &= ~(1U << capability % 32);
+	for (int i = 0; i < 2; i++) {
+		data[i].effective &= (uint32_t)(set >> 32 * i);
+		data[i].permitted &= (uint32_t)(set >> 32 * i);
+	}
 	live_check(syscall(SYS_capset, &header, data) == 0);
+}
+
+/* No more than it takes: a supervisor gives up the rest. */
+static int few_capabilities_main(void)
+{
+	struct tmpfs *tmpfs = NULL;
+
+	capabilities_keep(UINT64_C(1) << CAP_SYS_ADMIN);
+	live_check(prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L) == 0);
+	live_check(tmpfs_new(SIZE, &tmpfs) == 0);
+	resize_walk(tmpfs);
+	tmpfs_free(tmpfs);
+	return 0;
+}
+
+static void test_few_capabilities(void **state)
+{
+	(void)state;
+	live_require_root();
+	assert_int_equal(live_run_in(0, few_capabilities_main), 0);
 }
 
 /* Root of a container, which may give files to others but mount nothing. */
@@ -165,7 +188,7 @@ static int container_root_main(void)
 	struct tmpfs *tmpfs = NULL;
 	struct stat st;
 
-	capability_drop(CAP_SYS_ADMIN);
+	capabilities_keep(~(UINT64_C(1) << CAP_SYS_ADMIN));
 
 	int r = tmpfs_new(SIZE, &tmpfs);
 
@@ -250,6 +273,7 @@ int main(void)
 		cmocka_unit_test(test_invisible),
 		cmocka_unit_test(test_in_chroot),
 		cmocka_unit_test(test_unprivileged),
+		cmocka_unit_test(test_few_capabilities),
 		cmocka_unit_test(test_container_root),
 		cmocka_unit_test(test_forbidden),
 		cmocka_unit_test(test_clean),

@@ -32,6 +32,15 @@ long probe_result(long result);
 /* Makes the file once for each facet that a program can see, and reports that facet. */
 void probe_facets(const struct probe_call *call);
 
+/* Facets of the file and its mount that take longer to tell, probe_file.c. */
+void probe_facet_maps(const struct probe_call *call, int fd);
+void probe_facet_statx(const struct probe_call *call, int fd);
+void probe_facet_times(const struct probe_call *call, int fd);
+void probe_facet_ranges(const struct probe_call *call, int fd);
+void probe_facet_transfers(const struct probe_call *call, int fd);
+void probe_facet_direct(const struct probe_call *call, int fd);
+void probe_facet_watch(const struct probe_call *call, int fd);
+
 /* A copy of this program that is run from a memfd exits with this. */
 #define PROBE_EXECUTED 42
 

@@ -296,7 +296,8 @@ typedef void facet_fn(const struct probe_call *call, int fd);
 
 static facet_fn *const facets[] = {facet_descriptor, facet_stat, facet_link, facet_fdinfo,
 	facet_map, facet_seals, facet_owner, facet_attributes, facet_content, facet_reopen,
-	facet_execute};
+	facet_execute, probe_facet_maps, probe_facet_statx, probe_facet_times, probe_facet_ranges,
+	probe_facet_transfers, probe_facet_direct, probe_facet_watch};
 
 void probe_facets(const struct probe_call *call)
 {
