@@ -165,6 +165,13 @@ static bool is_above_limit(const struct job *job, const struct stat *st, uint64_
 	       tracee_file_size_limit(job->resize->tid, &limit) == 0 && end > limit;
 }
 
+static bool is_on(int copy, long magic)
+{
+	struct statfs fs;
+
+	return fstatfs(copy, &fs) == 0 && fs.f_type == magic;
+}
+
 /*
  * What comes after the check of RLIMIT_FSIZE: shmem_setattr() and shmem_fallocate() in mm/shmem.c,
  * hugetlbfs_setattr() and hugetlbfs_fallocate() in fs/hugetlbfs/inode.c, secretmem_setattr() in
@@ -173,26 +180,28 @@ static bool is_above_limit(const struct job *job, const struct stat *st, uint64_
 static int error_of_growth(
 	const struct filter_call *call, int copy, const struct stat *st, uint64_t end)
 {
-	struct statfs fs;
 	int seals;
 
-	if (call->call == CALL_FTRUNCATE && fstatfs(copy, &fs) == 0) {
-		if (fs.f_type == HUGETLBFS_MAGIC && end % (uint64_t)fs.f_bsize)
-			return EINVAL;
-		if (fs.f_type == SECRETMEM_MAGIC && st->st_size)
-			return EINVAL;
-	}
-	/* EINVAL: no memory file but one of the spill directory. */
+	if (is_on(copy, SECRETMEM_MAGIC) && call->call == CALL_FALLOCATE)
+		return EOPNOTSUPP;
+	if (is_on(copy, SECRETMEM_MAGIC) && st->st_size)
+		return EINVAL;
+	if (is_on(copy, HUGETLBFS_MAGIC) && call->call == CALL_FTRUNCATE &&
+		end % (uint64_t)st->st_blksize)
+		return EINVAL;
+	/* Fails for a file in the spill directory. */
 	seals = fcntl(copy, F_GET_SEALS);
 	return seals > 0 && seals & F_SEAL_GROW && end > (uint64_t)st->st_size ? EPERM : 0;
 }
 
-/* Anonymous memory only knows these (the same functions). */
-static int error_of_mode(int copy, int mode)
+/*
+ * Modes that no file of memory has (the same functions), of which the kernel says so in its own
+ * order. A file in the spill directory may have them.
+ */
+static bool has_no_mode(int copy, int mode)
 {
-	const bool is_memory = fcntl(copy, F_GET_SEALS) >= 0;
-
-	return is_memory && mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE) ? EOPNOTSUPP : 0;
+	return mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE) &&
+	       fcntl(copy, F_GET_SEALS) >= 0;
 }
 
 /*
@@ -393,9 +402,8 @@ static int allocation_refuse(
 	const uint64_t end = (uint64_t)call->offset + (uint64_t)call->length;
 	int error = error_of_access(copy, EBADF);
 
-	if (!error)
-		error = error_of_mode(copy, call->mode);
-	if (!error && is_above_limit(job, st, end))
+	/* Of secret memory RLIMIT_FSIZE is not asked: it cannot be allocated at all. */
+	if (!error && !is_on(copy, SECRETMEM_MAGIC) && is_above_limit(job, st, end))
 		return ABOVE_FILE_SIZE_LIMIT;
 	if (!error)
 		error = error_of_growth(call, copy, st, end);
@@ -414,6 +422,10 @@ static int allocate_memfile(const struct job *job, int copy, const struct stat *
 	int error = 0;
 	int r;
 
+	if (has_no_mode(copy, resize->call->mode)) {
+		fd_close(copy);
+		return job_continue(job);
+	}
 	allocation_estimate(resize->call, st, &job->outcome->size, &new_pages);
 
 	enum quota quota = growth_begin(
