@@ -402,6 +402,33 @@ static void sizes_check(struct parser *parser)
 	diagnostic_hint(parser->diagnostics, "tenant.size is the limit of all files together");
 }
 
+/* The keys that are limits. before: the count of mistakes ahead of the budget. */
+static int limits_parse(struct parser *parser, const struct key *keys, size_t before)
+{
+	if (keys[BUDGET_CGROUP].value)
+		cgroup_parse(parser, keys[BUDGET_CGROUP].value);
+	if (keys[BUDGET_TENANT].value)
+		tenant_limits_parse(parser, keys[BUDGET_TENANT].value);
+	if (keys[BUDGET_MEMFD].value)
+		memfd_parse(parser, keys[BUDGET_MEMFD].value);
+	/* What was not understood may be any limit: nothing shall seem to be missing for it. */
+	if (diagnostics_count(parser->diagnostics) > before)
+		parser->budget.given |= ~(1U << QUOTA_SPILL);
+	return keys[BUDGET_SPILL].value ? spill_parse(parser, &keys[BUDGET_SPILL]) : 0;
+}
+
+/* The keys that say what becomes of who reaches a limit: they are judged by which ones there are.
+ */
+static void consequences_parse(struct parser *parser, const struct key *keys)
+{
+	if (keys[BUDGET_EXCEEDED].value)
+		exceeded_parse(parser, keys[BUDGET_EXCEEDED].value);
+	if (keys[BUDGET_ON_OVERRUN].value)
+		on_overrun_parse(parser, &keys[BUDGET_ON_OVERRUN]);
+	if (keys[BUDGET_SAMPLE].value)
+		sample_parse(parser, &keys[BUDGET_SAMPLE]);
+}
+
 int budget_parse(struct parser *parser, uint32_t node)
 {
 	struct key keys[BUDGET_KEYS] = {[BUDGET_CGROUP] = {.name = "cgroup"},
@@ -412,7 +439,7 @@ int budget_parse(struct parser *parser, uint32_t node)
 		[BUDGET_ON_OVERRUN] = {.name = "on_overrun"},
 		[BUDGET_SAMPLE] = {.name = "sample"}};
 	size_t before = diagnostics_count(parser->diagnostics);
-	int r = 0;
+	int r;
 
 	if (!mapping_parse(parser, node, keys, BUDGET_KEYS))
 		return 0;
@@ -425,24 +452,8 @@ int budget_parse(struct parser *parser, uint32_t node)
 		diagnostic_hint(parser->diagnostics, "tenant: {size: 1GiB}, for example");
 		return 0;
 	}
-	if (keys[BUDGET_CGROUP].value)
-		cgroup_parse(parser, keys[BUDGET_CGROUP].value);
-	if (keys[BUDGET_TENANT].value)
-		tenant_limits_parse(parser, keys[BUDGET_TENANT].value);
-	if (keys[BUDGET_MEMFD].value)
-		memfd_parse(parser, keys[BUDGET_MEMFD].value);
-	/* What was not understood may be any limit: nothing shall seem to be missing for it. */
-	if (diagnostics_count(parser->diagnostics) > before)
-		parser->budget.given |= ~(1U << QUOTA_SPILL);
-	if (keys[BUDGET_SPILL].value)
-		r = spill_parse(parser, &keys[BUDGET_SPILL]);
-	/* Behind the limits: what they say is judged by which limits there are. */
-	if (keys[BUDGET_EXCEEDED].value)
-		exceeded_parse(parser, keys[BUDGET_EXCEEDED].value);
-	if (keys[BUDGET_ON_OVERRUN].value)
-		on_overrun_parse(parser, &keys[BUDGET_ON_OVERRUN]);
-	if (keys[BUDGET_SAMPLE].value)
-		sample_parse(parser, &keys[BUDGET_SAMPLE]);
+	r = limits_parse(parser, keys, before);
+	consequences_parse(parser, keys);
 	parser->draft->budget.exceeded = parser->draft->quotas.errors[QUOTA_CGROUP];
 	sizes_check(parser);
 	return r;

@@ -183,7 +183,7 @@ bool policy_wants_noexec(const struct policy *policy);
 bool policy_tenant_name(
 	const struct policy *policy, const char *path, char ret_name[static POLICY_TENANT_MAX]);
 
-/* Whether judging a call may take its cgroup: for the budget, or because a rule matches it. */
+/* Whether a call may take its cgroup: for the budget, the tenant, or a rule that matches it. */
 bool policy_wants_cgroup(const struct policy *policy);
 
 /* Count of rules, for reports. */

@@ -218,6 +218,10 @@ static const struct mistake quota_mistakes[] = {
 		"budget: {tenant: {size: 1G}, on_overrun: kill}\n",
 		"2:30: on_overrun has no meaning without a limit on resident memory (tenant: "
 		"{resident: 1GiB}, for example)\n"},
+	{"a misspelt limit is not missed twice",
+		"version: 1\n"
+		"budget: {tenat: {resident: 1G}, memfd: {size: 1G}, on_overrun: kill}\n",
+		"2:10: unknown key \"tenat\" (did you mean \"tenant\"?)\n"},
 	{"sample",
 		"version: 1\n"
 		"budget: {tenant: {resident: 1G}, sample: 9ms}\n",
