@@ -39,6 +39,12 @@ bool tmpfs_has_name(const char *name);
  * names. With noexec it can neither be executed nor mapped with PROT_EXEC, whatever its mode.
  * Returns a descriptor (close-on-exec, owned by the caller) or -errno: -EINVAL without
  * tmpfs_has_name().
+ *
+ * What shows nevertheless: the device, the inode's small number, the mount's id, flags and limit
+ * (fstatfs(2)); and that the file came from open(2). It is busy while anybody has it open for
+ * writing, so that it can't be executed by the descriptor that wrote it (execve(2), ETXTBSY), nor
+ * leased for reading; O_DIRECT can be set on it (Linux 6.6); and inotify(7) tells of reads and
+ * writes, of which newer kernels tell nothing on a memfd.
  */
 int tmpfs_create(struct tmpfs *tmpfs, const char *name, bool noexec);
 

@@ -33,24 +33,27 @@ enum {
 /* Texts for fsconfig(2), made before the fork. */
 struct options {
 	char size[24];
-	char huge[16];
+	const char *huge;
 };
 
 /*
  * The kernel's own memfds are on a mount of its own, whose huge pages are ruled by a file in /sys;
  * other mounts bring an option with the same words. "deny" and "force" rule all mounts anyway.
  */
-static void huge_find(char *huge, size_t size)
+static const char *huge_find(void)
 {
+	static const char *const words[] = {"always", "within_size", "advise"};
 	char text[128];
-	char word[16] = "";
 	ssize_t n = fd_read_file_at(AT_FDCWD, SHMEM_ENABLED, text, sizeof(text));
 	const char *chosen = n > 0 ? strchr(text, '[') : NULL;
 
-	if (!chosen || sscanf(chosen, "[%15[a-z_]]", word) != 1 || strcmp(word, "deny") == 0 ||
-		strcmp(word, "force") == 0)
-		strcpy(word, "never");
-	snprintf(huge, size, "%s", word);
+	for (size_t i = 0; chosen && i < ARRAY_SIZE(words); i++) {
+		const size_t len = strlen(words[i]);
+
+		if (strncmp(chosen + 1, words[i], len) == 0 && chosen[1 + len] == ']')
+			return words[i];
+	}
+	return "never";
 }
 
 /* "0" would be no limit at all, and so would be what the kernel's rounding up makes 0. */
@@ -405,7 +408,7 @@ int tmpfs_mount_make(uint64_t size_bytes, struct tmpfs_mount *ret_mount)
 	int r;
 
 	options_set_size(&job.options, size_bytes);
-	huge_find(job.options.huge, sizeof(job.options.huge));
+	job.options.huge = huge_find();
 	r = worker_run(&job, &mount);
 	if (r == -EPERM) {
 		mount.user_ns_fd = user_ns_new();

@@ -65,6 +65,58 @@ static void test_invisible(void **state)
 		assert_int_equal(live_run_in(0, shared_main), 0);
 }
 
+#define SHMEM_ENABLED "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+
+/* What st_blksize is when the kernel's own memfds have this setting. */
+static blksize_t block_size_with(const char *setting)
+{
+	struct tmpfs *tmpfs = NULL;
+	struct stat st;
+	int fd = open("/tmp/setting", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	live_check(fd >= 0 && fd_write_all(fd, setting, strlen(setting)) == 0);
+	close(fd);
+	live_check(mount("/tmp/setting", SHMEM_ENABLED, NULL, MS_BIND, NULL) == 0);
+	live_check(tmpfs_new(SIZE, &tmpfs) == 0);
+	live_check(umount2(SHMEM_ENABLED, MNT_DETACH) == 0);
+	fd = tmpfs_create(tmpfs, "x", false);
+	live_check(fd >= 0 && fstat(fd, &st) == 0);
+	close(fd);
+	tmpfs_free(tmpfs);
+	return st.st_blksize;
+}
+
+/* Huge pages where memfds have them. */
+static int huge_main(void)
+{
+	const blksize_t page = (blksize_t)sysconf(_SC_PAGESIZE);
+
+	live_check(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	live_check(mount("none", "/tmp", "tmpfs", 0, NULL) == 0);
+	live_check(block_size_with("[always] within_size advise never deny force\n") > page);
+	live_check(block_size_with("always [within_size] advise never deny force\n") >= page);
+	live_check(block_size_with("always within_size [advise] never deny force\n") == page);
+	live_check(block_size_with("always within_size advise [never] deny force\n") == page);
+	live_check(block_size_with("always within_size advise never [deny] force\n") == page);
+	live_check(block_size_with("always within_size advise never deny [force]\n") == page);
+	live_check(block_size_with("[perhaps]\n") == page);
+	live_check(block_size_with("[") == page);
+	live_check(block_size_with("") == page);
+	return 0;
+}
+
+static void test_huge_pages(void **state)
+{
+	char text[128] = "";
+
+	(void)state;
+	live_require_root();
+	if (fd_read_file_at(AT_FDCWD, SHMEM_ENABLED, text, sizeof(text)) < 0 ||
+		!strstr(text, "[never]"))
+		live_skip("no huge pages for files in memory, or not switched off");
+	assert_int_equal(live_run_in(CLONE_NEWNS, huge_main), 0);
+}
+
 static int chroot_main(void)
 {
 	struct tmpfs *tmpfs = NULL;
@@ -271,6 +323,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_invisible),
+		cmocka_unit_test(test_huge_pages),
 		cmocka_unit_test(test_in_chroot),
 		cmocka_unit_test(test_unprivileged),
 		cmocka_unit_test(test_few_capabilities),
