@@ -53,6 +53,19 @@ static struct finding open_(const char *by)
 
 /* ---- Making files ---- */
 
+static bool makes_any(const struct view *view)
+{
+	return view->making.memfd || view->making.tmpfs || view->making.disk;
+}
+
+static const char none_made[] = "no rule makes such a file";
+static const char no_size_limit[] =
+	"no limit is set (budget.tenant.size, budget.memfd.size); a size takes no memory";
+static const char no_limit[] =
+	"no limit is set (budget.tenant.resident, budget.tenant.size, budget.memfd.size)";
+static const char not_measured[] =
+	"files cannot be measured: that takes CAP_DAC_READ_SEARCH on the host";
+
 static struct finding judge_name(const struct view *view)
 {
 	if (view->making.allowed_by_name)
@@ -72,6 +85,8 @@ static struct finding judge_allow(const struct view *view)
 static struct finding judge_limit(
 	const struct view *view, enum quota quota, const char *by, const char *not_set)
 {
+	if (!makes_any(view) && !view->making.huge)
+		return closed(none_made);
 	if (view->quotas->limits[quota] == QUOTA_UNLIMITED)
 		return open_(not_set);
 	if (view->making.allowed)
@@ -92,19 +107,6 @@ static struct finding judge_rate(const struct view *view)
 }
 
 /* ---- Growth ---- */
-
-static bool makes_any(const struct view *view)
-{
-	return view->making.memfd || view->making.tmpfs || view->making.disk;
-}
-
-static const char none_made[] = "no rule makes such a file";
-static const char no_size_limit[] =
-	"no limit is set (budget.tenant.size, budget.memfd.size); a size takes no memory";
-static const char no_limit[] =
-	"no limit is set (budget.tenant.resident, budget.tenant.size, budget.memfd.size)";
-static const char not_measured[] =
-	"files cannot be measured: that takes CAP_DAC_READ_SEARCH on the host";
 
 static struct finding judge_ftruncate(const struct view *view)
 {
@@ -140,7 +142,9 @@ static struct finding answered(const struct view *view)
 		break;
 	case OVERRUN_FREEZE:
 		if (view->machine->freezer)
-			return sampled("over budget.tenant.resident the tenant is frozen");
+			return sampled(
+				"over budget.tenant.resident a tenant with a cgroup of its own is "
+				"frozen");
 		return sampled("over budget.tenant.resident there is no more (no cgroup can be "
 			       "frozen here)");
 	case OVERRUN_KILL:
@@ -194,7 +198,7 @@ static struct finding judge_open_trunc(const struct view *view)
 
 static struct finding judge_write(const struct view *view)
 {
-	if (!makes_any(view))
+	if (!view->making.memfd && !view->making.tmpfs)
 		return closed(none_made);
 	if (!view->sum && !view->file && !view->resident)
 		return open_(no_limit);
@@ -205,22 +209,29 @@ static struct finding judge_write(const struct view *view)
 
 static struct finding judge_page_fault(const struct view *view)
 {
-	if (!makes_any(view))
+	if (!view->making.memfd && !view->making.tmpfs)
 		return closed(none_made);
 	if (view->resident && view->machine->handles)
 		return answered(view);
 	if (view->sum)
 		return bounded("budget.tenant.size, which limits the sizes");
 	if (view->resident)
-		return open_(not_measured);
+		return bounded("as files cannot be measured, their sizes count for "
+			       "budget.tenant.resident");
 	if (view->file)
 		return bounded("budget.memfd.size, which limits the size of each file");
 	return open_(no_limit);
 }
 
+/* Whether what can be on a tmpfs is on one that the kernel keeps to the limit. */
 static bool on_limited_tmpfs(const struct view *view)
 {
 	return view->making.tmpfs && view->resident;
+}
+
+static struct finding judge_write_memfd(const struct view *view)
+{
+	return view->making.memfd ? judge_write(view) : closed(none_made);
 }
 
 static struct finding judge_write_tmpfs(const struct view *view)
@@ -233,6 +244,33 @@ static struct finding judge_write_tmpfs(const struct view *view)
 	return closed("ENOSPC: the tenant's own tmpfs is as large as budget.tenant.resident");
 }
 
+static struct finding judge_page_fault_memfd(const struct view *view)
+{
+	return view->making.memfd ? judge_page_fault(view) : closed(none_made);
+}
+
+static struct finding judge_page_fault_tmpfs(const struct view *view)
+{
+	if (!on_limited_tmpfs(view))
+		return judge_page_fault(view);
+	return closed("SIGBUS: the tenant's own tmpfs is as large as budget.tenant.resident");
+}
+
+static struct finding worse(struct finding a, struct finding b)
+{
+	return b.state > a.state ? b : a;
+}
+
+static struct finding judge_write_any(const struct view *view)
+{
+	return worse(judge_write_memfd(view), judge_write_tmpfs(view));
+}
+
+static struct finding judge_page_fault_any(const struct view *view)
+{
+	return worse(judge_page_fault_memfd(view), judge_page_fault_tmpfs(view));
+}
+
 /* budget.spill.size goes with every policy that has such files. */
 static struct finding judge_write_disk(const struct view *view)
 {
@@ -243,25 +281,19 @@ static struct finding judge_write_disk(const struct view *view)
 	return sampled("over budget.spill.size there is no more");
 }
 
-static struct finding judge_page_fault_tmpfs(const struct view *view)
-{
-	if (!on_limited_tmpfs(view))
-		return judge_page_fault(view);
-	return closed("SIGBUS: the tenant's own tmpfs is as large as budget.tenant.resident");
-}
-
-/* fallocate(2) with FALLOC_FL_KEEP_SIZE: memory that no size shows. */
+/* Memory that no size shows, and that the limit of one file's size is for all the same. */
 static struct finding judge_keep_size(const struct view *view)
 {
 	if (!makes_any(view))
 		return closed(none_made);
 	if (view->resident)
 		return closed("checked by the supervisor, then run by the kernel");
-	if (!view->sum && !view->file)
-		return open_(no_limit);
-	if (rlimit_holds(view) && !view->sum)
-		return closed("RLIMIT_FSIZE, which is budget.memfd.size");
-	return open_("takes memory that no size shows (budget.tenant.resident would see it)");
+	if (view->sum)
+		return open_("takes memory that no size shows (budget.tenant.resident would see "
+			     "it)");
+	if (view->file)
+		return closed("checked by the supervisor, then run by the kernel");
+	return open_(no_limit);
 }
 
 static struct finding judge_io_uring(const struct view *view)
@@ -270,7 +302,7 @@ static struct finding judge_io_uring(const struct view *view)
 		return closed_always("this kernel has none, or has it switched off");
 	if (view->quotas->io_uring_denied)
 		return closed("io_uring_setup(2) fails with EPERM");
-	return judge_write(view);
+	return judge_write_any(view);
 }
 
 static struct finding judge_memfd_secret(const struct view *view)
@@ -294,8 +326,6 @@ static bool judge_no_huge(const struct view *view, struct finding *ret_finding)
 		*ret_finding = closed_always("this kernel makes none");
 	else if (!view->making.huge)
 		*ret_finding = closed(none_made);
-	else if (view->quotas->limits[QUOTA_HUGETLB] == 0 && !view->making.allowed)
-		*ret_finding = closed("budget.tenant.hugetlb is 0: no such file is made");
 	else
 		return false;
 	return true;
@@ -307,6 +337,8 @@ static struct finding judge_hugetlb(const struct view *view)
 
 	if (judge_no_huge(view, &finding))
 		return finding;
+	if (view->quotas->limits[QUOTA_HUGETLB] == QUOTA_UNLIMITED && view->file)
+		return bounded("budget.memfd.size for each file");
 	if (view->quotas->limits[QUOTA_HUGETLB] == QUOTA_UNLIMITED)
 		return open_("no limit is set (budget.tenant.hugetlb)");
 	return closed("both are checked against budget.tenant.hugetlb");
@@ -319,9 +351,8 @@ static struct finding judge_hugetlb_mmap(const struct view *view)
 
 	if (judge_no_huge(view, &finding))
 		return finding;
-	return open_(
-		"mmap(2) makes such a file as large as the mapping, and it cannot be measured; "
-		"the hugetlb controller can limit it");
+	return open_("a mapping makes such a file larger, and it cannot be measured (a rule may "
+		     "deny HUGETLB; the hugetlb controller limits it)");
 }
 
 /* ---- Execution ---- */
@@ -404,8 +435,8 @@ static struct finding judge_kill(const struct view *view)
 /* The calls that resize fail by then; what needs no call goes on, and nobody measures. */
 static struct finding judge_kill_growth(const struct view *view)
 {
-	struct finding (*const judges[])(const struct view *) = {judge_truncate, judge_write,
-		judge_write_tmpfs, judge_write_disk, judge_page_fault, judge_page_fault_tmpfs};
+	struct finding (*const judges[])(const struct view *) = {
+		judge_truncate, judge_write_any, judge_write_disk, judge_page_fault_any};
 	struct finding result = closed("the limits that the kernel keeps are all there are");
 
 	for (size_t i = 0; i < ARRAY_SIZE(judges); i++) {
@@ -414,8 +445,7 @@ static struct finding judge_kill_growth(const struct view *view)
 		if (finding.state == COVERAGE_SAMPLED)
 			return open_("what is sampled is measured no more; a command may kill a "
 				     "supervisor of its own user");
-		if (finding.state > result.state)
-			result = finding;
+		result = worse(result, finding);
 	}
 	return result;
 }
@@ -432,15 +462,16 @@ static const struct {
 	{"ftruncate-swap", "ftruncate(2) while a second thread swaps the descriptor",
 		judge_ftruncate},
 	{"fallocate", "fallocate(2)", judge_fallocate},
-	{"fallocate-swap", "fallocate(2) while a second thread swaps the descriptor", judge_write},
+	{"fallocate-swap", "fallocate(2) while a second thread swaps the descriptor",
+		judge_write_any},
 	{"keep-size", "fallocate(2) past the end with KEEP_SIZE", judge_keep_size},
-	{"punch-hole", "holes punched, and filled again by page faults", judge_page_fault},
+	{"punch-hole", "holes punched, and filled again by page faults", judge_page_fault_any},
 	{"truncate", "truncate(2) through /proc/self/fd", judge_truncate},
 	{"open-trunc", "O_TRUNC through /proc/self/fd", judge_open_trunc},
-	{"write", "writing past the end, memfd backing", judge_write},
+	{"write", "writing past the end, memfd backing", judge_write_memfd},
 	{"write-tmpfs", "writing past the end, tmpfs backing", judge_write_tmpfs},
 	{"write-disk", "writing past the end, disk backing", judge_write_disk},
-	{"page-fault", "page faults inside the size, memfd backing", judge_page_fault},
+	{"page-fault", "page faults inside the size, memfd backing", judge_page_fault_memfd},
 	{"page-fault-tmpfs", "page faults inside the size, tmpfs backing", judge_page_fault_tmpfs},
 	{"io-uring", "resizing and writing by io_uring", judge_io_uring},
 	{"memfd-secret", "memfd_secret(2)", judge_memfd_secret},

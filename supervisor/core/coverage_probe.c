@@ -14,6 +14,7 @@
 #include "base/memfd.h"
 #include "core/coverage.h"
 #include "kernel/cgroup.h"
+#include "kernel/cgroup_mount.h"
 #include "kernel/memfile.h"
 #include "kernel/tmpfs.h"
 
@@ -84,6 +85,21 @@ static void probe_cgroup(bool *ret_visible, bool *ret_limited)
 	cgroup_view_free(view);
 }
 
+/* The group itself is a tenant's, and there is none yet: whether there could be one of ours. */
+static bool probe_freezer(void)
+{
+	static const char *const controllers[] = {CGROUP_FREEZER, CGROUP_V2};
+
+	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
+		_cleanup_cgroup_mount_ struct cgroup_mount mount = CGROUP_MOUNT_NONE;
+
+		if (cgroup_mount_find(controllers[i], &mount) == 0 &&
+			faccessat(mount.dir_fd, ".", W_OK, AT_EACCESS) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool has_capability(const struct __user_cap_data_struct *data, unsigned capability)
 {
 	return data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability);
@@ -110,6 +126,7 @@ void coverage_probe(struct coverage_machine *ret_machine)
 		.memfd_secret = probe_memfd_secret(),
 		.hugetlb = probe_hugetlb(),
 		.io_uring = probe_io_uring(),
+		.freezer = probe_freezer(),
 	};
 
 	probe_cgroup(&machine.cgroup, &machine.cgroup_limit);

@@ -122,6 +122,17 @@ static void by_keep_size(int fd, uint64_t bytes)
 	(void)!fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes);
 }
 
+/* With a page far behind the end, of which no count of the pages before the end may make use. */
+static void by_fallocate_behind(int fd, uint64_t bytes)
+{
+	const off_t step = 65536;
+
+	(void)!fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)(16 * bytes), step);
+	for (off_t at = 0; at < (off_t)bytes; at += step)
+		if (fallocate(fd, 0, at, step) < 0)
+			return;
+}
+
 static void by_write(int fd, uint64_t bytes)
 {
 	static char block[65536];
@@ -175,7 +186,8 @@ static enum outcome try_ftruncate(void)
 
 static enum outcome try_fallocate(void)
 {
-	return try_both(&(struct way){.grow = by_fallocate});
+	return worst(try_both(&(struct way){.grow = by_fallocate}),
+		try_both(&(struct way){.grow = by_fallocate_behind}));
 }
 
 static enum outcome try_keep_size(void)
@@ -185,8 +197,7 @@ static enum outcome try_keep_size(void)
 
 static enum outcome try_punch_hole(void)
 {
-	return try_flags(
-		&(struct way){.prepare = by_ftruncate, .grow = by_hole}, MFD_ALLOW_SEALING);
+	return try_both(&(struct way){.prepare = by_ftruncate, .grow = by_hole});
 }
 
 static enum outcome try_truncate(void)
@@ -214,13 +225,17 @@ static enum outcome try_page_fault_tmpfs(void)
 	return try_flags(&(struct way){.prepare = by_ftruncate, .grow = touch}, 0);
 }
 
-/* One kind of file only: there is one supervisor to kill. */
+/* There is one supervisor to kill, so one kind of file only: the one that is limited least. */
 static enum outcome try_kill_growth(void)
 {
-	return try_flags(
-		&(struct way){
-			.prepare = by_ftruncate, .grow = by_write_and_touch, .outlives_us = true},
-		MFD_ALLOW_SEALING);
+	const struct way way = {
+		.prepare = by_ftruncate, .grow = by_write_and_touch, .outlives_us = true};
+	int fd = make(NAME_OTHER, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return try_flags(&way, 0);
+	close(fd);
+	return try_flags(&way, MFD_ALLOW_SEALING);
 }
 
 /* On a disk, where the policy has such a file. */
@@ -375,7 +390,7 @@ static enum outcome try_io_uring(void)
 {
 	if (!ring_open())
 		return errno == ENOSYS ? LACKING : STOPPED;
-	return try_flags(&(struct way){.grow = by_ring}, MFD_ALLOW_SEALING);
+	return try_both(&(struct way){.grow = by_ring});
 }
 
 const struct attempt growth_attempts[] = {

@@ -68,8 +68,13 @@ static void sleep_ms(long ms)
 	nanosleep(&time, NULL);
 }
 
+/* Calls with NAME_OTHER succeed as long as nothing got past; else no answer can be told. */
+static bool calls_succeed;
+
 enum outcome await_answer_to(const char *name)
 {
+	if (!calls_succeed)
+		return GOT_PAST;
 	for (uint64_t waited = 0; waited < limits.wait_ms; waited += 10) {
 		int fd = make(name, MFD_CLOEXEC);
 
@@ -95,6 +100,15 @@ bool kill_supervisor(void)
 	while (getppid() == supervisor)
 		sleep_ms(1);
 	return true;
+}
+
+static bool try_call(void)
+{
+	int fd = make(NAME_OTHER, MFD_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
 }
 
 static uint64_t limit(const char *name)
@@ -157,6 +171,7 @@ int main(int argc, char **argv)
 	};
 	/* RLIMIT_FSIZE: an errno says as much. */
 	signal(SIGXFSZ, SIG_IGN);
+	calls_succeed = try_call();
 	outcome = attempt->run();
 	puts(outcome_name(outcome));
 	return (int)outcome;

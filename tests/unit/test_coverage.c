@@ -86,10 +86,9 @@ static const struct judgement judgements[] = {
 	{BUDGET("tenant: {size: 1MiB}"), &user,
 		"closed ftruncate fallocate\nbounded page-fault\nopen truncate write keep-size\n"},
 	{BUDGET("memfd: {size: 1MiB}"), &host,
-		"closed ftruncate fallocate\nbounded page-fault\n"
-		"open truncate write fallocate-swap keep-size\n"},
-	{BUDGET("memfd: {size: 1MiB, rlimit_fsize: true}"), &host,
-		"open truncate write keep-size\n"},
+		"closed ftruncate fallocate keep-size\nbounded page-fault hugetlb\n"
+		"open truncate write fallocate-swap\n"},
+	{BUDGET("memfd: {size: 1MiB, rlimit_fsize: true}"), &host, "open truncate write\n"},
 	{BUDGET("memfd: {size: 1MiB, rlimit_fsize: true}"), &user,
 		"closed ftruncate truncate write keep-size fallocate-swap\n"
 		"bounded page-fault kill-growth\n"},
@@ -99,8 +98,9 @@ static const struct judgement judgements[] = {
 		"sampled write page-fault punch-hole fallocate-swap\n"
 		"open ftruncate truncate kill-growth\n"},
 	{BUDGET("tenant: {resident: 1MiB}"), &user,
-		"closed write-tmpfs page-fault-tmpfs\nopen write page-fault\n"},
-	{BUDGET("tenant: {resident: 1MiB}"), &bare, "open write page-fault page-fault-tmpfs\n"},
+		"closed write-tmpfs page-fault-tmpfs\nbounded page-fault\nopen write\n"},
+	{BUDGET("tenant: {resident: 1MiB}"), &bare,
+		"bounded page-fault page-fault-tmpfs\nopen write write-tmpfs\n"},
 	{BUDGET("tenant: {resident: 1MiB, memfds: 9}, memfd: {size: 1MiB, rlimit_fsize: true}"),
 		&user, "bounded write\nclosed write-tmpfs\n"},
 	{BUDGET("tenant: {resident: 1MiB}, memfd: {size: 1MiB}"), &host, "bounded write-tmpfs\n"},
@@ -112,7 +112,7 @@ static const struct judgement judgements[] = {
 	/* Nothing is made at all. */
 	{"{version: 1, default: deny}", &host,
 		"closed name allow ftruncate truncate write page-fault hugetlb exec exec-map\n"
-		"closed kill-growth\nopen count fd-before\n"},
+		"closed kill-growth count rate\nopen fd-before\n"},
 	/* What the kernel makes is not counted; and by a name it can be another. */
 	{"{version: 1, budget: {tenant: {memfds: 5}}, default: allow}", &host,
 		"closed name\nopen allow count\n"},
@@ -133,7 +133,8 @@ static const struct judgement judgements[] = {
 		"open exec exec-map\n"},
 	{"{version: 1, default: deny, rules: [{name: a, match: {flags: {none: [HUGETLB]}}, "
 	 "action: emulate, noexec: true, backing: tmpfs}]}",
-		&host, "closed exec exec-map\n"},
+		&host,
+		"closed exec exec-map page-fault write\nopen write-tmpfs page-fault-tmpfs\n"},
 	/* Refuses nothing; what the kernel does it does all the same. */
 	{"{version: 1, mode: audit, budget: {tenant: {memfds: 5, size: 1MiB, resident: 1MiB}}}",
 		&host,
