@@ -101,3 +101,32 @@ static inline enum quota ledger_truncate(struct tenant *tenant, int fd, uint64_t
 	growth_done(&growth);
 	return QUOTA_NONE;
 }
+
+#define LIVE_NOBODY 65534
+
+/* From here on a system call fails. For a child; needs root, because no_new_privs stays off. */
+#define ledger_refuse(call, error) \
+	do { \
+		scmp_filter_ctx filter_ = seccomp_init(SCMP_ACT_ALLOW); \
+\
+		live_check(filter_ != NULL); \
+		live_check(seccomp_attr_set(filter_, SCMP_FLTATR_CTL_NNP, 0) == 0); \
+		live_check(seccomp_rule_add(filter_, SCMP_ACT_ERRNO(error), (call), 0) == 0); \
+		live_check(seccomp_load(filter_) == 0); \
+		seccomp_release(filter_); \
+	} while (0)
+
+/* Runs run() in a process of its own. Returns its status. */
+static inline int ledger_run_in_child(int (*run)(void))
+{
+	int status = 0;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		exit(run());
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return EXIT_FAILURE;
+	return WEXITSTATUS(status);
+}
