@@ -96,6 +96,8 @@ static struct policy *policy_assemble(
 	policy->members = copies[11];
 	policy->ops = copies[12];
 	policy->text = copies[13];
+	if (draft->spill_directory != NONE)
+		policy->quotas.spill_directory = policy->text + draft->spill_directory;
 	return policy;
 }
 
@@ -130,8 +132,6 @@ int policy_compile(struct draft *draft, struct policy **ret_policy)
 	index_buffers_done(&index);
 	if (r < 0)
 		return r;
-	if (draft->spill_directory != NONE)
-		policy->quotas.spill_directory = policy->text + draft->spill_directory;
 	draft->regexes.size = 0;
 	*ret_policy = policy;
 	return 0;

@@ -73,19 +73,14 @@ static void state_step(const struct walk *walk, uint32_t state, struct capture c
 {
 	uint16_t op = walk->ops[state];
 
-	if (op == GLOB_STAR) {
+	if (op == GLOB_STAR || (byte != '/' && (op == GLOB_RUN || op == GLOB_NAME_REST))) {
 		state_enter(walk, next, state, capture, at + 1);
-	} else if (byte == '/') {
-		if (op == '/')
-			state_enter(walk, next, state + 1, capture, at + 1);
-	} else if (op == GLOB_RUN || op == GLOB_NAME_REST) {
-		state_enter(walk, next, state, capture, at + 1);
-	} else if (op == GLOB_NAME) {
-		capture.begin = at;
-		state_enter(walk, next, state + 1, capture, at + 1);
-	} else if (op_has(op, walk->policy->sets, byte)) {
-		state_enter(walk, next, state + 1, capture, at + 1);
+		return;
 	}
+	if (op == GLOB_NAME)
+		capture.begin = at;
+	if (byte == '/' ? op == '/' : op == GLOB_NAME || op_has(op, walk->policy->sets, byte))
+		state_enter(walk, next, state + 1, capture, at + 1);
 }
 
 /* Returns false when no way is left. */
