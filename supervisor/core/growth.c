@@ -179,7 +179,9 @@ static enum quota begin(struct growth *growth, struct ledger *ledger, uint32_t i
 	enum quota quota;
 
 	see(ledger, index, st);
-	growth->resident = add_saturated(table_at(&ledger->table, index)->resident, new_pages);
+	/* From what it has now: since the entry's figure was measured it may have given some back.
+	 */
+	growth->resident = add_saturated(stat_resident(st), new_pages);
 	quota = check_thoroughly(owner, growth, &more);
 	if (!fits_one_file(ledger, growth, st, new_pages))
 		quota = QUOTA_MEMFD_SIZE;
