@@ -67,7 +67,8 @@ struct tmpfs *tmpfs_free(struct tmpfs *tmpfs)
 int tmpfs_resize(struct tmpfs *tmpfs, uint64_t size_bytes)
 {
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	int r = tmpfs_mount_resize(&tmpfs->mount, size_bytes);
+	uint64_t limit = size_bytes;
+	int r = tmpfs_mount_resize(&tmpfs->mount, limit);
 
 	for (unsigned i = 0; r == -EINVAL && i < RESIZE_TRIES; i++) {
 		uint64_t used = 0;
@@ -76,9 +77,12 @@ int tmpfs_resize(struct tmpfs *tmpfs, uint64_t size_bytes)
 		if (r < 0)
 			return r;
 		used += ((UINT64_C(1) << i) - 1) * page;
-		r = tmpfs_mount_resize(&tmpfs->mount, used > size_bytes ? used : size_bytes);
+		limit = used > size_bytes ? used : size_bytes;
+		r = tmpfs_mount_resize(&tmpfs->mount, limit);
 	}
-	return r;
+	if (r < 0)
+		return r;
+	return limit > size_bytes ? TMPFS_STILL_LARGER : 0;
 }
 
 int tmpfs_used(struct tmpfs *tmpfs, uint64_t *ret_bytes)

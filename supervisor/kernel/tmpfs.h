@@ -22,8 +22,14 @@ int tmpfs_new(uint64_t size_bytes, struct tmpfs **ret_tmpfs);
 /* Takes NULL, returns NULL. Files that are still open live on. */
 struct tmpfs *tmpfs_free(struct tmpfs *tmpfs);
 
-/* Another limit, in force at once. Never below what is in use: it is then what is in use, and no
- * page can be added. At least a page. Returns 0 or -errno. */
+/* What tmpfs_resize() says when more is in use. */
+#define TMPFS_STILL_LARGER 1
+
+/*
+ * Another limit, in force at once, at least a page. It is never below what is in use: then it is
+ * what is in use, no page can be added, and TMPFS_STILL_LARGER is returned. The caller tries again
+ * later, or what is freed could be used once more. Returns 0 otherwise, or -errno.
+ */
 int tmpfs_resize(struct tmpfs *tmpfs, uint64_t size_bytes);
 
 /* What its files hold, by statfs(2). Returns 0 or -errno. */
