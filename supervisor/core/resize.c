@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -371,21 +372,56 @@ static int answer_ftruncate(const struct job *job)
 
 /* ---- fallocate(2) ---- */
 
+/* Runs of data that are looked for; what lies behind them counts as new. */
+#define PRESENT_RUNS 64
+
+/*
+ * How many bytes from start to end the file has pages for: never more than there are, as the rest
+ * is reserved. The count of the whole file's pages says nothing of it, because they can lie
+ * anywhere, behind the end too. To shmem a page that was allocated and never written is a hole.
+ */
+static uint64_t bytes_present(int copy, uint64_t start, uint64_t end)
+{
+	char path[32];
+	struct statfs fs;
+	uint64_t present = 0;
+	off_t at = (off_t)start;
+
+	/* Others take all of a file for data when they do not know. */
+	if (fstatfs(copy, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", copy);
+
+	/* The copy's position is the caller's. Without O_NONBLOCK the caller's lease (fcntl(2))
+	 * would hold us up. */
+	_cleanup_close_ int own = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	for (int i = 0; own >= 0 && i < PRESENT_RUNS && at < (off_t)end; i++) {
+		off_t data = lseek(own, at, SEEK_DATA);
+
+		if (data < 0 || data >= (off_t)end)
+			break;
+		at = lseek(own, data, SEEK_HOLE);
+		if (at < 0)
+			break;
+		present += (at < (off_t)end ? (uint64_t)at : end) - (uint64_t)data;
+	}
+	return present;
+}
+
 /* What the file has afterwards, at most. */
-static void allocation_estimate(const struct filter_call *call, const struct stat *st,
+static void allocation_estimate(const struct filter_call *call, int copy, const struct stat *st,
 	uint64_t *ret_size, uint64_t *ret_new_pages)
 {
 	const uint64_t size = (uint64_t)st->st_size;
-	const uint64_t resident = (uint64_t)st->st_blocks * 512;
 	const uint64_t page = st->st_blksize > 0 ? (uint64_t)st->st_blksize : 1;
 	const uint64_t start = (uint64_t)call->offset / page * page;
 	const uint64_t end = (uint64_t)call->offset + (uint64_t)call->length;
 	const uint64_t end_page = (end + page - 1) / page * page;
-	uint64_t room = (size > end ? size + page - 1 : end + page - 1) / page * page;
 
-	/* Of the whole file only what it does not have yet can be new. */
-	room = room > resident ? room - resident : 0;
-	*ret_new_pages = end_page - start < room ? end_page - start : room;
+	*ret_new_pages = end_page - start;
+	if (st->st_blocks > 0)
+		*ret_new_pages -= bytes_present(copy, start, end_page);
 	if (call->mode & FALLOC_FL_INSERT_RANGE)
 		*ret_size = size + (uint64_t)call->length;
 	else if (call->mode & FALLOC_FL_KEEP_SIZE || size > end)
@@ -426,7 +462,7 @@ static int allocate_memfile(const struct job *job, int copy, const struct stat *
 		fd_close(copy);
 		return job_continue(job);
 	}
-	allocation_estimate(resize->call, st, &job->outcome->size, &new_pages);
+	allocation_estimate(resize->call, copy, st, &job->outcome->size, &new_pages);
 
 	enum quota quota = growth_begin(
 		&growth, resize->tenant, copy, st, job->outcome->size, new_pages, resize->audit);

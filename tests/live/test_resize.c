@@ -116,6 +116,38 @@ static void test_limit_of_memory(void **state)
 	assert_int_equal(scene.use.resident, 0);
 }
 
+/*
+ * Pages that lie behind the end are no reason to take those before it for there: what is allocated
+ * counts for itself, and again only where it is.
+ */
+static int child_keeps_pages_behind(void *argument)
+{
+	static const char data[MIB] = {1};
+	const int keep = FALLOC_FL_KEEP_SIZE;
+	int fd = memfd_create("a", MFD_CLOEXEC);
+
+	(void)argument;
+	live_check(fallocate(fd, keep, 80 * MIB, MIB) == 0);
+	live_check(pwrite(fd, data, sizeof(data), 0) == (ssize_t)sizeof(data));
+	live_check(fails(fallocate(fd, 0, MIB, MIB), ENOSPC));
+	live_check(fails(fallocate(fd, keep, 40 * MIB, PAGE), ENOSPC));
+	live_check(fallocate(fd, 0, 0, MIB) == 0);
+	return 0;
+}
+
+static void test_pages_behind_the_end(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	live_require_root();
+	scene_init(&scene);
+	scene.quotas.limits[QUOTA_RESIDENT] = 2 * MIB;
+	scene_play(&scene, child_keeps_pages_behind, NULL);
+	assert_int_equal(scene.status, 0);
+	assert_int_equal(scene.count, 2);
+}
+
 static int own_fd = -1;
 
 static int child_shrinks(void *argument)
@@ -406,6 +438,7 @@ static int run_all(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_limits_of_size),
 		cmocka_unit_test(test_limit_of_memory),
+		cmocka_unit_test(test_pages_behind_the_end),
 		cmocka_unit_test(test_to_shrink_is_never_refused),
 #ifdef __x86_64__
 		cmocka_unit_test(test_i386),
