@@ -8,6 +8,7 @@
 
 #include "base/memfd.h"
 #include "core/ledger.h"
+#include "policy/policy.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (1024 * KIB)

@@ -6,6 +6,8 @@
 #include <linux/falloc.h>
 #include <sys/random.h>
 
+#define WORKER_SOCK      90
+#define WORKER_LIFELINE  91
 #define WORKER_SLOTS     6
 #define WORKER_FIRST_FD  100 /* of slot 0 */
 #define WORKER_MAPPINGS  3
@@ -94,14 +96,15 @@ static inline int worker_receive(const struct worker_message *message)
 	return 0;
 }
 
+/* It outlives the worker, but not the test. */
 static inline int worker_fork(void)
 {
 	pid_t pid = fork();
+	char end;
 
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, 0);
-		for (;;)
-			pause();
+		_exit(read(WORKER_LIFELINE, &end, 1) == 0 ? 0 : 99);
 	}
 	return pid;
 }
@@ -167,28 +170,30 @@ static inline bool worker_may(const struct worker_message *message)
 	return st.st_dev != disk.st_dev || message->order == WORKER_TRUNCATE;
 }
 
-_Noreturn static inline void worker_main(int sock, int (*sockets)[2])
+_Noreturn static inline void worker_main(int sock, int lifeline, int (*sockets)[2])
 {
 	char *mappings[WORKER_MAPPINGS] = {0};
 	struct worker_message message;
 
 	live_check(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
-	live_check(dup2(sock, 3) == 3);
+	live_check(dup2(sock, WORKER_SOCK) >= 0);
 	for (int i = 0; i < WORKER_SOCKETS; i++) {
 		live_check(dup2(sockets[i][0], WORKER_SOCKET_FD + 2 * i) >= 0);
 		live_check(dup2(sockets[i][1], WORKER_SOCKET_FD + 2 * i + 1) >= 0);
 	}
 	/* Descriptors of the ledger, and of files that the parent has just in its hands. */
-	live_check(close_range(4, WORKER_SOCKET_FD - 1, 0) == 0);
+	live_check(dup2(lifeline, WORKER_LIFELINE) >= 0);
+	live_check(close_range(3, WORKER_SOCK - 1, 0) == 0);
+	live_check(close_range(WORKER_LIFELINE + 1, WORKER_SOCKET_FD - 1, 0) == 0);
 	live_check(close_range(WORKER_SOCKET_FD + 2 * WORKER_SOCKETS, ~0U, 0) == 0);
-	while (read(3, &message, sizeof(message)) == (ssize_t)sizeof(message)) {
+	while (read(WORKER_SOCK, &message, sizeof(message)) == (ssize_t)sizeof(message)) {
 		int32_t answer = 0;
 
 		if (message.order == WORKER_GIVE) {
 			char kind;
 			int fd;
 
-			live_check(message_receive_fd(3, &kind, &fd) == 0);
+			live_check(message_receive_fd(WORKER_SOCK, &kind, &fd) == 0);
 			live_check(dup2(fd, worker_fd(message.slot)) >= 0);
 			close(fd);
 		} else if (worker_may(&message)) {
@@ -196,12 +201,13 @@ _Noreturn static inline void worker_main(int sock, int (*sockets)[2])
 		} else {
 			answer = -1;
 		}
-		live_check(write(3, &answer, sizeof(answer)) == (ssize_t)sizeof(answer));
+		live_check(write(WORKER_SOCK, &answer, sizeof(answer)) == (ssize_t)sizeof(answer));
 	}
 	_exit(0);
 }
 
-static inline void worker_start(struct worker *worker, int (*sockets)[2])
+/* lifeline: of a pipe whose other end only the test has. */
+static inline void worker_start(struct worker *worker, int lifeline, int (*sockets)[2])
 {
 	int sock[2];
 
@@ -210,7 +216,7 @@ static inline void worker_start(struct worker *worker, int (*sockets)[2])
 	worker->pid = fork();
 	assert_return_code(worker->pid, errno);
 	if (worker->pid == 0)
-		worker_main(sock[1], sockets);
+		worker_main(sock[1], lifeline, sockets);
 	close(sock[1]);
 	worker->sock = sock[0];
 	worker->pidfd = (int)syscall(SYS_pidfd_open, worker->pid, 0);

@@ -45,6 +45,7 @@ struct world {
 	pid_t holders[HOLDERS];
 	int sockets[WORKER_SOCKETS][2];
 	bool in_flight[WORKER_SOCKETS];
+	int lifeline[2]; /* a pipe */
 	int spill_dir;
 	bool has_spill; /* the file system it is on gives handles, so that files can be measured */
 	struct file_id known[KNOWN]; /* what the ledger should know of, if it lives */
@@ -331,7 +332,7 @@ static void step_send(struct world *world, struct worker *worker)
 static void worker_restart(struct world *world, struct worker *worker)
 {
 	worker_stop(worker);
-	worker_start(worker, world->sockets);
+	worker_start(worker, world->lifeline[0], world->sockets);
 }
 
 static void holder_stop(pid_t *holder)
@@ -441,8 +442,9 @@ static void world_start(struct world *world)
 		assert_return_code(
 			socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, world->sockets[i]),
 			errno);
+	assert_return_code(pipe2(world->lifeline, O_CLOEXEC), errno);
 	for (int i = 0; i < WORKERS; i++)
-		worker_start(&world->workers[i], world->sockets);
+		worker_start(&world->workers[i], world->lifeline[0], world->sockets);
 	find_examples(world);
 }
 
@@ -454,6 +456,8 @@ static void world_end(struct world *world)
 		close(world->sockets[i][0]);
 		close(world->sockets[i][1]);
 	}
+	close(world->lifeline[0]);
+	close(world->lifeline[1]);
 	close(world->spill_dir);
 	tenant_unref(world->tenants[1]);
 	fixture_done(&world->fixture);
