@@ -430,6 +430,45 @@ static void many_ranges(void **state)
 	}
 }
 
+/* "RULE:VERDICT:FACTS " for each decision. */
+static void note_decision(const struct decision *decision, uint32_t facts, void *userdata)
+{
+	char *text = userdata;
+	size_t len = strlen(text);
+
+	snprintf(text + len, 256 - len, "%s:%s:%u ", decision->rule,
+		verdict_to_string(decision->verdict), facts);
+}
+
+static void decisions_are_listed(void **state)
+{
+	static const struct {
+		uint32_t flags;
+		const char *decisions;
+	} cases[] = {
+		{0, "name:deny:1 user:deny:3 default:emulate:3 "},
+		{MFD_HUGETLB, "name:deny:1 huge:kill:1 "},
+		{MFD_EXEC, "exec:deny:0 "},
+		{MFD_EXEC | MFD_HUGETLB, "exec:deny:0 "},
+	};
+	cleanup(policy_unref_ptr) struct policy *policy =
+		load_good("version: 1\n"
+			  "default: emulate\n"
+			  "rules:\n"
+			  "- {name: exec, match: {flags: {any: [EXEC]}}, action: deny}\n"
+			  "- {name: name, match: {name: x}, action: deny, advisory: true}\n"
+			  "- {name: huge, match: {flags: {any: [HUGETLB]}}, action: kill}\n"
+			  "- {name: user, match: {uid: 7}, action: deny}\n");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char text[256] = "";
+
+		policy_each_decision(policy, cases[i].flags, note_decision, text);
+		assert_string_equal(text, cases[i].decisions);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -443,6 +482,7 @@ int main(void)
 		cmocka_unit_test(facts_are_asked_for_late),
 		cmocka_unit_test(many_rules),
 		cmocka_unit_test(many_ranges),
+		cmocka_unit_test(decisions_are_listed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
