@@ -318,7 +318,7 @@ static ssize_t holders_worth(
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < count; i++)
-		sum += files[i].bytes;
+		sum += files[i].bytes == HOLDER_UNKNOWN ? WORTH_LOOKING_BYTES : files[i].bytes;
 	if (sum < WORTH_LOOKING_BYTES)
 		return 0;
 	return holders_find(oom->root, files, count, ret_holders);

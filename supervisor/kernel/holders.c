@@ -54,14 +54,21 @@ static int compare_files(const void *a, const void *b)
 	return (left->dev > right->dev) - (left->dev < right->dev);
 }
 
-/* Takes note of one file that the process holds; again and again for one is the same. */
-static void search_see(struct search *search, uint64_t dev, uint64_t ino)
+/*
+ * Takes note of one file that the process holds, which takes so many bytes; again and again for one
+ * is the same.
+ */
+static void search_see(struct search *search, uint64_t dev, uint64_t ino, uint64_t bytes)
 {
 	const struct wanted key = {.dev = dev, .ino = ino};
 	struct wanted *file =
 		bsearch(&key, search->files, search->count, sizeof(key), compare_files);
 
 	if (!file || file->seen_in == search->process)
+		return;
+	if (file->bytes == HOLDER_UNKNOWN)
+		file->bytes = bytes;
+	if (file->bytes == HOLDER_UNKNOWN)
 		return;
 	file->seen_in = search->process;
 	search->found.held_bytes += file->bytes;
@@ -101,9 +108,9 @@ static bool look_at_fds(struct search *search, DIR *dir, uint64_t floor, uint64_
 		 * itself (FUSE), and would answer when it likes.
 		 */
 		if (statx(dirfd(dir), entry->d_name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
-			    STATX_INO, &stx) == 0)
-			search_see(
-				search, makedev(stx.stx_dev_major, stx.stx_dev_minor), stx.stx_ino);
+			    STATX_INO | STATX_BLOCKS, &stx) == 0)
+			search_see(search, makedev(stx.stx_dev_major, stx.stx_dev_minor),
+				stx.stx_ino, stx.stx_blocks * 512);
 	}
 	return true;
 }
@@ -163,7 +170,7 @@ static void look_at_mapping(struct search *search, const char *line)
 	uint64_t ino;
 
 	if (sscanf(line, "%*s %*s %*s %x:%x %" SCNu64, &major, &minor, &ino) == 3 && ino != 0)
-		search_see(search, makedev(major, minor), ino);
+		search_see(search, makedev(major, minor), ino, HOLDER_UNKNOWN);
 }
 
 static void look_at_mappings(struct search *search, int task_fd)

@@ -9,9 +9,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* To be measured on the way: of files that somebody has a descriptor of. */
+#define HOLDER_UNKNOWN UINT64_MAX
+
 struct holder_file {
 	uint64_t dev, ino;
-	uint64_t bytes; /* what it holds */
+	uint64_t bytes; /* of memory that it takes, or HOLDER_UNKNOWN */
 };
 
 struct holder {

@@ -11,7 +11,9 @@
 #include "policy/policy.h"
 
 #define KIB UINT64_C(1024)
+#ifndef MIB /* also in live_cgroup.h */
 #define MIB (1024 * KIB)
+#endif
 
 struct ledger_fixture {
 	struct policy_quotas quotas;

@@ -120,6 +120,10 @@ static void descriptors_and_mappings_hold(void **state)
 	assert_int_equal(mapped.unmapped_bytes, 0);
 	assert_int_equal(untouched.held_bytes, 2 * MIB);
 	assert_int_equal(untouched.unmapped_bytes, 2 * MIB);
+	/* Measured through a descriptor, if there is one. */
+	shared_file.bytes = HOLDER_UNKNOWN;
+	assert_int_equal(found_of(children[0].pid).held_bytes, 2 * MIB);
+	shared_file.bytes = 2 * MIB;
 	/* We have it too, but are never in question. */
 	assert_int_equal(found_of(getpid()).pid, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(children); i++)
