@@ -106,6 +106,21 @@ static struct finding judge_rate(const struct view *view)
 		view, QUOTA_RATE, "budget.tenant.rate", "no limit is set (budget.tenant.rate)");
 }
 
+/* Asked when a file is made, and only then. */
+static struct finding judge_cgroup(const struct view *view)
+{
+	const struct policy_budget *budget = policy_budget(view->policy);
+
+	if (!makes_any(view) && !view->making.huge)
+		return closed(none_made);
+	if (budget->reserve_bytes == 0 && budget->max_usage_ppm == 0)
+		return open_("no limit is set (budget.cgroup)");
+	if (!view->machine->cgroup)
+		return closed("no memory controller is visible: nothing is started, or each call "
+			      "is refused");
+	return closed("budget.cgroup");
+}
+
 /* ---- Growth ---- */
 
 static struct finding judge_ftruncate(const struct view *view)
@@ -443,7 +458,7 @@ static struct finding judge_kill_growth(const struct view *view)
 		struct finding finding = judges[i](view);
 
 		if (finding.state == COVERAGE_SAMPLED)
-			return open_("what is sampled is measured no more; a command may kill a "
+			return open_("what is sampled is measured no more; a command may signal a "
 				     "supervisor of its own user");
 		result = worse(result, finding);
 	}
@@ -458,6 +473,7 @@ static const struct {
 	{"allow", "memfds that an allow rule leaves to the kernel", judge_allow},
 	{"count", "more live memfds than the limit", judge_count},
 	{"rate", "memfds made faster than the limit", judge_rate},
+	{"cgroup", "a new memfd while the memory cgroup of the caller is full", judge_cgroup},
 	{"ftruncate", "ftruncate(2)", judge_ftruncate},
 	{"ftruncate-swap", "ftruncate(2) while a second thread swaps the descriptor",
 		judge_ftruncate},
@@ -492,7 +508,8 @@ static const struct {
 		judge_not_inspectable},
 	{"ptrace", "tracing the supervisor", judge_ptrace},
 	{"kill", "calls after the supervisor was killed", judge_kill},
-	{"kill-growth", "growth of files after the supervisor was killed", judge_kill_growth},
+	{"kill-growth", "growth of files after the supervisor was killed or stopped",
+		judge_kill_growth},
 };
 _Static_assert(ARRAY_SIZE(ways) <= COVERAGE_ROWS, "room for each row");
 

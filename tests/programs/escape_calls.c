@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -124,6 +125,23 @@ static enum outcome try_rate(void)
 	return GOT_PAST;
 }
 
+/* ---- The memory cgroup ---- */
+
+/* More than half of the group that the tests run this in when the policy looks at groups. */
+#define FULL_BYTES (24 * MIB)
+
+static enum outcome try_cgroup(void)
+{
+	char *memory = malloc(FULL_BYTES);
+
+	if (!memory)
+		return LACKING;
+	memset(memory, 'x', FULL_BYTES);
+	/* So that no compiler finds that nobody reads it. */
+	__asm__ volatile("" : : "r"(memory) : "memory");
+	return make(NAME_OTHER, MFD_CLOEXEC) >= 0 ? GOT_PAST : STOPPED;
+}
+
 /* ---- The filter ---- */
 
 static bool add_filter(unsigned long flags)
@@ -222,6 +240,7 @@ const struct attempt escape_attempts[] = {
 	{"count", try_count},
 	{"allow", try_allow},
 	{"rate", try_rate},
+	{"cgroup", try_cgroup},
 	{"second-listener", try_second_listener},
 	{"abi", try_abi},
 	{"not-inspectable", try_not_inspectable},

@@ -64,7 +64,8 @@ static const struct judgement judgements[] = {
 	/* No limit at all. */
 	{"version: 1", &host,
 		"closed name allow memfd-noexec second-listener abi not-inspectable kill\n"
-		"open count rate ftruncate fallocate truncate write page-fault keep-size io-uring\n"
+		"open count rate cgroup ftruncate fallocate truncate write page-fault keep-size "
+		"io-uring\n"
 		"open memfd-secret hugetlb hugetlb-mmap exec exec-map ptrace kill-growth\n"
 		"open o-tmpfile dev-shm sysv-shm shared-mapping fd-received fd-before\n"},
 	{"version: 1", &user,
@@ -77,6 +78,7 @@ static const struct judgement judgements[] = {
 		"closed count memfd-secret\n"
 		"open rate ftruncate ftruncate-swap fallocate write truncate page-fault hugetlb\n"},
 	{BUDGET("tenant: {rate: 5/s}"), &host, "closed rate\nopen count write\n"},
+	{BUDGET("cgroup: {reserve: 1MiB}"), &host, "closed cgroup\nopen count write\n"},
 	/* Sizes. */
 	{BUDGET("tenant: {size: 1MiB}"), &host,
 		"closed ftruncate ftruncate-swap fallocate io-uring\n"
