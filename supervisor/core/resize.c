@@ -260,13 +260,15 @@ static int truncate_shrink(const struct job *job, int copy, const struct stat *s
 {
 	const struct resize *resize = job->resize;
 	cleanup(growth_done) struct growth growth = {0};
-	struct stat shrunk;
+	struct stat shrunk = *st;
 
 	(void)growth_begin(
 		&growth, resize->tenant, copy, st, (uint64_t)resize->call->length, 0, true);
 	if (ftruncate(copy, resize->call->length) < 0)
 		return errno;
-	if (fstat(copy, &shrunk) == 0)
+	shrunk.st_size = resize->call->length;
+	/* What has no page had none to give back. */
+	if (st->st_blocks == 0 || fstat(copy, &shrunk) == 0)
 		growth_commit(&growth, &shrunk);
 	return 0;
 }
@@ -329,7 +331,10 @@ static int truncate_copy(const struct job *job)
 		return job_fail(job, EBADF);
 	if (copy < 0 || tracee_stat_copy(copy, &st) < 0)
 		return job_answer_unseen(job, (uint64_t)resize->call->length);
-	/* A caller that died may have left its id to another one, whose file this then would be. */
+	/*
+	 * A caller that died may have left its id to another one, whose file this then would be:
+	 * also to another thread of its own process, when that executes a program.
+	 */
 	r = notify_valid(config->listener, resize->id);
 	if (r != NOTIFY_OK)
 		return r;
