@@ -97,6 +97,9 @@ void deaths_read(struct ledger *ledger)
 		recover(ledger);
 }
 
+/* A look at each of so many entries takes no time to speak of. */
+#define SWEEP_ALWAYS 4096
+
 void deaths_look(struct ledger *ledger)
 {
 	uint64_t start_ns;
@@ -104,7 +107,8 @@ void deaths_look(struct ledger *ledger)
 	if (ledger->evictable == 0)
 		return;
 	start_ns = clock_now_ns(CLOCK_MONOTONIC);
-	if (ledger->table.used > MEASURE_ALWAYS && start_ns < ledger->sweepable_ns)
+	if ((ledger->evictable > MEASURE_ALWAYS || ledger->table.used > SWEEP_ALWAYS) &&
+		start_ns < ledger->sweepable_ns)
 		return;
 	/* A failure leaves them counted until the next look. */
 	if (sweep(ledger, FILEWATCH_EVICTABLE) == 0)

@@ -86,11 +86,13 @@ static void measure_if_due(struct tenant *tenant)
 
 void tenant_refresh(struct tenant *tenant, enum quota quota)
 {
+	/* First, so that the dead are not measured. */
+	deaths_read(tenant->ledger);
 	/* To count files it is enough to hear of deaths, where those are reported. */
 	if (quota != QUOTA_MEMFDS || tenant->unwatched > 0)
 		measure_if_due(tenant);
 	deaths_look(tenant->ledger);
-	/* Last, because then the lock is held until the refusal. */
+	/* And last, because then the lock is held until the refusal. */
 	deaths_read(tenant->ledger);
 }
 

@@ -12,9 +12,6 @@ _Static_assert(sizeof(struct entry) + INDEX_COUNT * sizeof(uint32_t) <= 256,
 
 /* ---- Memory ---- */
 
-/* Of a mapping at first; a page that was never written takes no memory. */
-#define MAPPING_MIN (64 * 1024)
-
 static void *mapping_new(size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -42,7 +39,7 @@ static void *mapping_fit(void *p, size_t *size, size_t needed)
 
 static int index_init(struct index *index)
 {
-	*index = (struct index){.size = MAPPING_MIN, .count = 1, .low = 1};
+	*index = (struct index){.size = TABLE_MAPPING_MIN, .count = 1, .low = 1};
 	index->buckets = mapping_new(index->size);
 	return index->buckets == NULL ? -ENOMEM : 0;
 }
@@ -55,7 +52,7 @@ static int random_fill(void *buf, size_t size)
 
 int table_init(struct table *table)
 {
-	*table = (struct table){.size = MAPPING_MIN, .used = 1};
+	*table = (struct table){.size = TABLE_MAPPING_MIN, .used = 1};
 	table->entries = mapping_new(table->size);
 	if (!table->entries)
 		return -ENOMEM;

@@ -19,6 +19,9 @@
 
 #define ENTRY_NAME_MAX 63
 
+/* Bytes of a mapping at first; a page that was never written takes no memory. */
+#define TABLE_MAPPING_MIN (64 * 1024)
+
 enum entry_state {
 	ENTRY_FREE,
 	ENTRY_LIVE,

@@ -241,8 +241,7 @@ void tenant_use(struct tenant *tenant, struct tenant_use *ret_use)
 
 	ledger_lock(ledger);
 	tenant_measure_tmpfs(tenant);
-	deaths_look(ledger);
-	deaths_read(ledger);
+	tenant_refresh(tenant, QUOTA_MEMFDS);
 	*ret_use = (struct tenant_use){
 		.memfds = sums_get(&tenant->sums, USE_MEMFDS),
 		.size = sums_get(&tenant->sums, USE_SIZE),
