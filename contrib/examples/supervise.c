@@ -34,7 +34,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3 || fdwarden_policy_load_file(argv[1], on_mistake, NULL, &policy) < 0)
 		return 2;
-	listener = fdwarden_spawn(argv + 2, &pid, &flags);
+	listener = fdwarden_spawn(argv + 2, policy, &pid, &flags);
 	if (listener < 0 || fdwarden_new(on_event, NULL, &fdwarden) < 0 ||
 		fdwarden_add_listener(fdwarden, listener, policy, "example", flags) < 0) {
 		fprintf(stderr, "cannot supervise %s\n", argv[2]);

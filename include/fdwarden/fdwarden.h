@@ -84,9 +84,21 @@ struct fdwarden_event {
 	const char *comm;   /**< NUL-ended, any bytes */
 	const char *rule;   /**< name of the deciding rule; "default", "budget" */
 	const char *reason; /**< for people */
+	/**
+	 * "memfd_create", "ftruncate" ...: which call it was. NULL for what was found out between
+	 * calls: a tenant above its quota of memory, or something that cannot be done on this
+	 * machine. Of the rest only tenant, time_ns, pid (killed for it, or 0), size and reason
+	 * have a meaning then.
+	 */
+	const char *syscall;
+	uint64_t size; /**< bytes: that a resize asked for, or that a tenant holds */
 };
 
-/** Called from fdwarden_dispatch() after each answered call. */
+/**
+ * Called from fdwarden_dispatch() after each answered call that is worth it; and with syscall NULL
+ * from a thread of the supervisor's own, where the policy sets quotas. Never twice at a time for
+ * listeners that have the same policy.
+ */
 typedef void fdwarden_event_fn(const struct fdwarden_event *event, void *userdata);
 
 /**
@@ -113,12 +125,21 @@ enum fdwarden_listener_flags {
  * Adds a listener, which is the supervisor's from here on, even when this fails. Takes a reference
  * to the policy. tenant (63 bytes are kept) names the listener in events. flags: of enum
  * fdwarden_listener_flags, as fdwarden_spawn() gives them. The callers' memory is read, so this
- * process needs to be their ancestor with the same ids, or CAP_SYS_PTRACE. -EINVAL: unknown flags.
+ * process needs to be their ancestor with the same ids, or CAP_SYS_PTRACE. Listeners with the same
+ * policy share their tenants; quotas take a thread of their own. -EINVAL: unknown flags.
  * -ENOMEM. -EOPNOTSUPP: the kernel's notifications are not the ones known here. Other errno of the
  * kernel.
  */
 int fdwarden_add_listener(struct fdwarden *fdwarden, int listener, struct fdwarden_policy *policy,
 	const char *tenant, unsigned flags);
+
+/**
+ * Replaces a policy of listeners, from their next call on. Limits change at once, also for files
+ * that are there. -ENOENT: no listener has the policy `from`. -EOPNOTSUPP: the new one has to see
+ * system calls that the filters let pass, or counts files where the old one did not.
+ */
+int fdwarden_replace_policy(
+	struct fdwarden *fdwarden, struct fdwarden_policy *from, struct fdwarden_policy *to);
 
 /** A descriptor to poll for POLLIN (poll(2), epoll(7)); borrowed, always the same one. */
 int fdwarden_get_fd(const struct fdwarden *fdwarden);
@@ -132,22 +153,23 @@ int fdwarden_get_fd(const struct fdwarden *fdwarden);
 int fdwarden_dispatch(struct fdwarden *fdwarden);
 
 /**
- * Installs the filter in the calling thread: memfd_create(2) of it, and of all that it starts from
- * then on, waits for the listener that this returns (close-on-exec, owned by the caller), which
- * another process has to serve. Stores the flags that go with it (fdwarden_add_listener()).
- * Sets no_new_privs when, and only when, the kernel requires it.
- * -EBUSY: a filter above has a listener already. -ENOMEM, -ENOSYS, -EINVAL: no such feature.
+ * Installs the filter that this policy needs (NULL: memfd_create(2) alone) in the calling thread:
+ * its calls, and those of all that it starts from then on, wait for the listener that this returns
+ * (close-on-exec, owned by the caller), which another process has to serve. Stores the flags that
+ * go with it (fdwarden_add_listener()). Sets no_new_privs when, and only when, the kernel requires
+ * it. -EBUSY: a filter above has a listener already. -ENOMEM, -ENOSYS, -EINVAL: no such feature.
  */
-int fdwarden_install_filter(unsigned *ret_flags);
+int fdwarden_install_filter(const struct fdwarden_policy *policy, unsigned *ret_flags);
 
 /**
- * Starts a program (argv NULL-ended, found by PATH) with the filter installed. Stores its pid, to
+ * Starts a program (argv NULL-ended, found by PATH) with that filter installed. Stores its pid, to
  * be waited for by the caller, and the flags of the listener. Returns the listener (close-on-exec,
  * owned by the caller). The program waits in its first memfd_create(2) until somebody dispatches;
  * when it cannot be executed its status is 126 or 127. Call it before there are other threads.
  * -EAGAIN, -EMFILE, or what fdwarden_install_filter() says.
  */
-int fdwarden_spawn(char *const argv[], pid_t *ret_pid, unsigned *ret_flags);
+int fdwarden_spawn(char *const argv[], const struct fdwarden_policy *policy, pid_t *ret_pid,
+	unsigned *ret_flags);
 
 /** The version of the library, as "0.1.0". Static. */
 const char *fdwarden_version(void);

@@ -138,6 +138,23 @@ int text_parse_rate(const char *text, uint64_t *ret_count, unsigned *ret_period_
 	return 0;
 }
 
+const char *text_format_size(uint64_t bytes, char buf[static TEXT_SIZE_MAX])
+{
+	static const char units[] = "KMGTPE";
+	double value = (double)bytes;
+	size_t unit = 0;
+
+	if (bytes < 1024) {
+		snprintf(buf, TEXT_SIZE_MAX, "%" PRIu64 "B", bytes);
+		return buf;
+	}
+	for (value /= 1024; value >= 1024 && unit + 2 < sizeof(units); unit++)
+		value /= 1024;
+	snprintf(buf, TEXT_SIZE_MAX, "%.*f%ciB", value == (double)(uint64_t)value ? 0 : 1, value,
+		units[unit]);
+	return buf;
+}
+
 #define HUGE_FIELD       ((uint32_t)MFD_HUGE_MASK << MFD_HUGE_SHIFT)
 #define HUGE_SIZE(log_2) HUGE_FIELD, ((uint32_t)(log_2) << MFD_HUGE_SHIFT)
 

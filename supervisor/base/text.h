@@ -30,6 +30,12 @@ int text_parse_duration(const char *text, uint64_t *ret_ms);
  */
 int text_parse_rate(const char *text, uint64_t *ret_count, unsigned *ret_period_s);
 
+/* Room for text_format_size(), NUL included. */
+#define TEXT_SIZE_MAX 24
+
+/* Writes a size with the largest binary unit that leaves up to four digits: "512B", "1.5GiB". */
+const char *text_format_size(uint64_t bytes, char buf[static TEXT_SIZE_MAX]);
+
 /* One flag of memfd_create(2), or one huge-page size: set when (flags & mask) == value. */
 struct memfd_flag {
 	const char *name; /* without the MFD_ prefix */

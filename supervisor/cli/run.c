@@ -294,7 +294,7 @@ static int prepare(const struct run_options *options, struct run_config *config)
 		status = check_cgroup(config);
 	if (status < 0)
 		status = prepare_events(options, config);
-	if (status < 0 && filter_build(CALL_MEMFD_CREATE, &config->program) < 0) {
+	if (status < 0 && filter_build(policy_calls(config->policy), &config->program) < 0) {
 		cli_error("cannot build the seccomp filter");
 		status = EXIT_FDWARDEN_FAILED;
 	}

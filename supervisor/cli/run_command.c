@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -33,6 +34,28 @@ static void restore_signals(const struct run_config *config)
 	sigprocmask(SIG_SETMASK, &config->original_mask, NULL);
 }
 
+/*
+ * The kernel's own backstop against files that grow by write(2), which notifies nobody. The hard
+ * limit too, or it would be no limit; never above what there was.
+ */
+static void limit_file_size(const struct run_config *config)
+{
+	const struct policy_quotas *quotas = policy_quotas(config->policy);
+	struct rlimit limit;
+
+	if (!quotas->rlimit_fsize || config->mode == POLICY_AUDIT)
+		return;
+	if (getrlimit(RLIMIT_FSIZE, &limit) < 0 ||
+		limit.rlim_max > quotas->limits[QUOTA_MEMFD_SIZE])
+		limit.rlim_max = quotas->limits[QUOTA_MEMFD_SIZE];
+	if (limit.rlim_cur > limit.rlim_max)
+		limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_FSIZE, &limit) == 0)
+		return;
+	cli_error("cannot set RLIMIT_FSIZE: %s", strerror(errno));
+	_exit(EXIT_FDWARDEN_FAILED);
+}
+
 void run_command(const struct run_config *config, int handshake)
 {
 	struct filter_features features;
@@ -57,6 +80,7 @@ void run_command(const struct run_config *config, int handshake)
 	if (r < 0 || message_receive_fd(handshake, &word, &unused) < 0 || word != RUN_READY)
 		_exit(EXIT_FDWARDEN_FAILED);
 
+	limit_file_size(config);
 	restore_signals(config);
 	execvp(config->command[0], config->command);
 	r = errno; /* writing to a stderr that is closed sets another */

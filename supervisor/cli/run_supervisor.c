@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "cli/cli.h"
 #include "cli/run.h"
 #include "core/session.h"
+#include "core/usage.h"
 
 /*
  * How long the last processes are given to end after the command, before the front returns without
@@ -39,6 +41,7 @@ struct supervisor {
 	int signal_fd;
 	int listener; /* the session's, to see its end */
 	struct audit *audit;
+	struct domain *domain;
 	struct session *session;
 	pthread_t thread; /* runs the session */
 	bool wait_killable;
@@ -68,15 +71,24 @@ static int leave_process_group(bool init)
 	return r < 0 ? -errno : 0;
 }
 
-/* Descriptors are needed for caches, whatever limit the command is to run with. */
-static void raise_descriptor_limit(void)
+static void raise_limit(__rlimit_resource_t resource)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+	if (getrlimit(resource, &limit) < 0)
 		return;
 	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	(void)setrlimit(resource, &limit);
+}
+
+/* What the command is to run with is not for us, who do its work. */
+static void raise_limits(void)
+{
+	/* Descriptors are needed for caches. */
+	raise_limit(RLIMIT_NOFILE);
+	/* Its files grow by our hand: its own limit is looked at then (core/resize.c). */
+	raise_limit(RLIMIT_FSIZE);
+	umask(0);
 }
 
 static void on_event(const struct event *event, void *userdata)
@@ -124,17 +136,30 @@ static int start_audit(struct supervisor *supervisor)
 	return audit_new(&audit, &supervisor->audit);
 }
 
+static int start_domain(struct supervisor *supervisor)
+{
+	const struct domain_config domain = {
+		.policy = supervisor->config->policy,
+		.mode = (int)supervisor->config->mode,
+		.root = getpid(),
+		.on_event = supervisor->audit ? on_event : NULL,
+		.userdata = supervisor->audit,
+	};
+	const char *why;
+	int r = domain_new(&domain, &supervisor->domain, &why);
+
+	if (r < 0 && why)
+		cli_error("%s", why);
+	return r;
+}
+
 static int start_session(struct supervisor *supervisor, int listener)
 {
 	struct session_config session = {
-		.spill_dir_fd = -1,
 		.listener = listener,
 		.tenant = supervisor->config->tenant,
-		.policy = supervisor->config->policy,
-		.mode = supervisor->config->mode,
+		.domain = supervisor->domain,
 		.wait_killable = supervisor->wait_killable,
-		.on_event = supervisor->audit ? on_event : NULL,
-		.userdata = supervisor->audit,
 	};
 	int r = session_new(&session, &supervisor->session);
 
@@ -154,18 +179,34 @@ static int start_session(struct supervisor *supervisor, int listener)
 
 static const int kept[] = {KEPT, -1};
 
-/* The root of a cgroup tree is a folder that not even root may write to without it. */
-static const int kept_with_group[] = {KEPT, CAP_DAC_OVERRIDE, -1};
+/*
+ * The root of a cgroup tree is a folder that not even root may write to without it, and so is
+ * another user's oom_score_adj.
+ */
+#define KEPT_TO_OVERRIDE KEPT, CAP_DAC_OVERRIDE
+
+/* A file that is resized for its owner is resized in the owner's name. */
+#define KEPT_TO_RESIZE CAP_SETUID, CAP_SETGID
+
+static const int kept_with_group[] = {KEPT_TO_OVERRIDE, -1};
+static const int kept_with_ledger[] = {KEPT_TO_OVERRIDE, KEPT_TO_RESIZE, -1};
+
+static const int *capabilities_to_keep(const struct run_config *config)
+{
+	if (policy_quotas(config->policy)->ledger)
+		return kept_with_ledger;
+	return config->group ? kept_with_group : kept;
+}
 
 /* Becomes what it is to be for its whole life, while the command's process installs the filter. */
 static int supervisor_settle(struct supervisor *supervisor)
 {
 	int r = leave_process_group(supervisor->config->init);
 
-	raise_descriptor_limit();
+	raise_limits();
 	/* Capabilities are each thread's own: before there is a second one. */
 	if (r == 0)
-		r = run_keep_capabilities(supervisor->config->group ? kept_with_group : kept);
+		r = run_keep_capabilities(capabilities_to_keep(supervisor->config));
 	if (r == 0)
 		r = run_release_descriptors();
 	if (r == 0)
@@ -188,7 +229,9 @@ static int supervisor_start(struct supervisor *supervisor, int handshake)
 	if (listener < 0)
 		return -ECONNRESET;
 	supervisor->wait_killable = word == RUN_LISTENER_KILLABLE;
-	r = start_session(supervisor, take_fd(&listener));
+	r = start_domain(supervisor);
+	if (r == 0)
+		r = start_session(supervisor, take_fd(&listener));
 	if (r == 0)
 		r = -pthread_create(&supervisor->thread, NULL, session_thread, supervisor->session);
 	if (r == 0)
@@ -351,16 +394,28 @@ static bool join_session(const struct supervisor *supervisor)
 	return pthread_clockjoin_np(supervisor->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
 }
 
+static void print_summary(const struct supervisor *supervisor)
+{
+	const bool colour = cli_colour(stderr);
+	struct ledger *ledger = domain_ledger(supervisor->domain);
+
+	audit_print_summary(supervisor->audit, stderr, colour);
+	if (!ledger)
+		return;
+	fputc('\n', stderr);
+	usage_print(ledger, policy_quotas(supervisor->config->policy), stderr, colour);
+}
+
 /* The last answers are given; says the last words. */
 static void supervisor_finish(struct supervisor *supervisor)
 {
 	if (join_session(supervisor))
 		supervisor->session = session_free(supervisor->session);
-	if (supervisor->audit) {
+	domain_stop(supervisor->domain);
+	if (supervisor->audit)
 		audit_finish(supervisor->audit, FLUSH_MS);
-		if (supervisor->config->summary)
-			audit_print_summary(supervisor->audit, stderr, cli_colour(stderr));
-	}
+	if (supervisor->config->summary)
+		print_summary(supervisor);
 	/* The front does it, if it still waits for us. */
 	if (supervisor->front_gone)
 		cgroup_group_remove(supervisor->config->group);

@@ -154,7 +154,8 @@ static uint64_t count_new(struct audit *audit)
 		struct event event;
 
 		audit->counted = ring_read(&audit->ring, audit->counted, &event);
-		summary_add(audit->summary, &event);
+		if (event.kind == EVENT_CALL)
+			summary_add(audit->summary, &event);
 	}
 	audit->counted = head;
 	return head;

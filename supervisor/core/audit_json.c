@@ -97,7 +97,7 @@ static void put_caller(struct audit_line *line, const struct event *event)
 
 static void put_call(struct audit_line *line, const struct event *event)
 {
-	audit_line_text(line, ",\"syscall\":\"memfd_create\"");
+	put_string(line, ",\"syscall\":", call_name(event->call));
 	if (event->name_known)
 		put_bytes_and_hex(
 			line, ",\"name\":", ",\"name_hex\":", event->name.bytes, event->name.len);
@@ -117,14 +117,45 @@ static void put_decision(struct audit_line *line, const struct event *event)
 	put_string(line, ",\"mode\":", event->mode == POLICY_AUDIT ? "audit" : "enforce");
 }
 
+static void put_file(struct audit_line *line, const struct event *event)
+{
+	bool resize = event->call == CALL_FTRUNCATE || event->call == CALL_FALLOCATE;
+
+	audit_line_text(line, ",\"backing\":");
+	if (event->backing == BACKING_AUTO)
+		audit_line_text(line, "null");
+	else
+		put_string(line, "", backing_name(event->backing));
+	put_u64_or_null(line, ",\"size\":", resize, event->size);
+}
+
+/* What was found out between calls. */
+static void put_finding(struct audit_line *line, const struct event *event)
+{
+	if (event->kind == EVENT_NOTICE) {
+		put_string(line, ",\"event\":\"notice\",\"reason\":", event->reason);
+		return;
+	}
+	put_u64_or_null(
+		line, ",\"event\":\"overrun\",\"pid\":", event->pid > 0, (uint64_t)event->pid);
+	put_u64_or_null(line, ",\"resident\":", true, event->size);
+	put_u64_or_null(line, ",\"limit\":", true, event->limit);
+	put_string(line, ",\"reason\":", event->reason);
+}
+
 size_t audit_format_json(const struct event *event, char *buf)
 {
 	struct audit_line line = {.buf = buf};
 
 	put_head(&line, event->time_ns, event->tenant);
-	put_caller(&line, event);
-	put_call(&line, event);
-	put_decision(&line, event);
+	if (event->kind == EVENT_CALL) {
+		put_caller(&line, event);
+		put_call(&line, event);
+		put_decision(&line, event);
+		put_file(&line, event);
+	} else {
+		put_finding(&line, event);
+	}
 	audit_line_text(&line, "}\n");
 	return line.overflow ? 0 : line.len;
 }

@@ -72,16 +72,65 @@ static void put_metadata(struct audit_line *line, const char *tenant)
 		tenant);
 }
 
+/* Each system call of ours is an event of Tracee's of the same name and number. */
+static int event_id(enum call call)
+{
+	switch (call) {
+	case CALL_MEMFD_CREATE:
+		return SYS_memfd_create;
+	case CALL_MEMFD_SECRET:
+		return 447; /* the same on every machine; older headers lack it */
+	case CALL_FTRUNCATE:
+		return SYS_ftruncate;
+	case CALL_FALLOCATE:
+		return SYS_fallocate;
+	case CALL_IO_URING_SETUP:
+		return 425;
+	}
+	return -1;
+}
+
+/* How many arguments put_args() shows: those that the supervisor has looked at. */
+static int arg_count(enum call call)
+{
+	switch (call) {
+	case CALL_MEMFD_CREATE:
+		return 2;
+	case CALL_MEMFD_SECRET:
+	case CALL_FTRUNCATE:
+		return 1;
+	case CALL_FALLOCATE:
+	case CALL_IO_URING_SETUP:
+		return 0;
+	}
+	return 0;
+}
+
+static void put_flags(struct audit_line *line, const struct event *event)
+{
+	audit_line_text(line, "{\"name\":\"flags\",\"type\":\"uint32\",\"value\":");
+	audit_line_u64(line, event->flags);
+	audit_line_text(line, "}");
+}
+
 static void put_args(struct audit_line *line, const struct event *event)
 {
+	if (event->call == CALL_FTRUNCATE) {
+		put_i64(line,
+			"{\"name\":\"length\",\"type\":\"off_t\",\"value\":", (int64_t)event->size);
+		audit_line_text(line, "}");
+	}
+	if (event->call == CALL_MEMFD_SECRET)
+		put_flags(line, event);
+	if (event->call != CALL_MEMFD_CREATE)
+		return;
 	audit_line_text(line, "{\"name\":\"name\",\"type\":\"string\",\"value\":");
 	if (event->name_known)
 		audit_line_string(line, event->name.bytes, event->name.len);
 	else
 		audit_line_text(line, "null");
-	audit_line_text(line, "},{\"name\":\"flags\",\"type\":\"uint32\",\"value\":");
-	audit_line_u64(line, event->flags);
-	audit_line_text(line, "}");
+	audit_line_text(line, "},");
+	put_flags(line, event);
 }
 
 static void put_decision(struct audit_line *line, const struct event *event)
@@ -104,8 +153,43 @@ static int return_value(const struct event *event)
 	return event->fd >= 0 ? event->fd : 0;
 }
 
+/* What was found out between calls: no event of Tracee's, so with a number that none of them has.
+ */
+static size_t format_finding(const struct event *event, const char *hostname, char *buf)
+{
+	struct audit_line line = {.buf = buf};
+	const bool overrun = event->kind == EVENT_OVERRUN;
+	const struct tracee_head head = {
+		.time_ns = event->time_ns,
+		.pid = event->pid,
+		.uid = -1,
+		.comm = "",
+		.hostname = hostname,
+		.event_id = -1,
+		.event_name = overrun ? "fdwarden_overrun" : "fdwarden_notice",
+		.syscall = "",
+		.args = overrun ? 2 : 0,
+	};
+
+	put_head(&line, &head);
+	if (overrun) {
+		audit_line_text(&line, "{\"name\":\"resident\",\"type\":\"uint64\",\"value\":");
+		audit_line_u64(&line, event->size);
+		audit_line_text(&line, "},{\"name\":\"limit\",\"type\":\"uint64\",\"value\":");
+		audit_line_u64(&line, event->limit);
+		audit_line_text(&line, "}");
+	}
+	put_metadata(&line, event->tenant);
+	put_string(&line, ",\"reason\":", event->reason);
+	audit_line_text(&line, "}}}\n");
+	return line.overflow ? 0 : line.len;
+}
+
 size_t audit_format_tracee(const struct event *event, const char *hostname, char *buf)
 {
+	if (event->kind != EVENT_CALL)
+		return format_finding(event, hostname, buf);
+
 	struct audit_line line = {.buf = buf};
 	const struct tracee_head head = {
 		.time_ns = event->time_ns,
@@ -115,10 +199,10 @@ size_t audit_format_tracee(const struct event *event, const char *hostname, char
 		.comm = event->comm,
 		.comm_len = strnlen(event->comm, sizeof(event->comm)),
 		.hostname = hostname,
-		.event_id = SYS_memfd_create, /* Tracee numbers system calls as the kernel does */
-		.event_name = "memfd_create",
-		.syscall = "memfd_create",
-		.args = 2,
+		.event_id = event_id(event->call),
+		.event_name = call_name(event->call),
+		.syscall = call_name(event->call),
+		.args = arg_count(event->call),
 		.result = return_value(event),
 	};
 

@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The memory budget of the caller's cgroup. */
+/* The memory budget of the caller's cgroup, and how a call is refused over any quota. */
 
 #include "core/facts.h"
 #include "policy/policy.h"
 
 /*
- * Measures the caller's cgroup and turns the decision into a denial when the policy's budget is
- * used up, or cannot be measured. Leaves it alone where the policy sets no budget.
+ * Measures the caller's cgroup. Returns NULL, or why the call must not have more: the policy's
+ * budget is used up, or cannot be measured. NULL also where the policy sets no budget.
  */
-void budget_apply(const struct policy *policy, struct facts *facts, struct decision *decision);
+const char *budget_exceeded(const struct policy *policy, struct facts *facts);
+
+/* What is used up, for people; a literal. */
+const char *quota_reason(enum quota quota);
+
+/* The decision to refuse a call over this quota, with the errno that the policy has for it. */
+void quota_refuse(const struct policy *policy, enum quota quota, const char *reason,
+	struct decision *ret_decision);

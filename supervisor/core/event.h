@@ -10,7 +10,8 @@
 #include "kernel/tracee.h"
 #include "policy/policy.h"
 
-#define EVENT_TENANT_MAX 64
+/* Longer names of tenants are cut: room for what engines call containers, and a line holds it. */
+#define EVENT_TENANT_MAX 128
 
 enum event_kind {
 	EVENT_CALL,    /* a call was decided */

@@ -4,17 +4,14 @@
 
 #include "core/facts.h"
 
-void facts_start(
-	struct facts *facts, const struct facts_source *source, const struct seccomp_notif *notif)
+void facts_start(struct facts *facts, const struct facts_source *source, pid_t tid,
+	const struct filter_call *call)
 {
 	tracee_cache_begin(source->cache);
-	facts->call = (struct policy_call){
-		/* An unsigned int: the kernel drops the register's upper half. */
-		.flags = (uint32_t)notif->data.args[1],
-	};
+	facts->call = (struct policy_call){.flags = call->flags};
 	facts->source = source;
-	facts->tid = (pid_t)notif->pid;
-	facts->name_address = notif->data.args[0];
+	facts->syscall = *call;
+	facts->tid = tid;
 	facts->name_error = 0;
 	facts->ids = (struct tracee_ids){.uid = (uid_t)-1, .gid = (gid_t)-1};
 	facts->comm[0] = '\0';
@@ -23,7 +20,8 @@ void facts_start(
 static int fetch_name(struct facts *facts)
 {
 	if (facts->name_error == 0)
-		facts->name_error = tracee_read_name(facts->tid, facts->name_address, &facts->name);
+		facts->name_error =
+			tracee_read_name(facts->tid, facts->syscall.address, &facts->name);
 	if (facts->name_error < 0)
 		return facts->name_error;
 	facts->call.name = facts->name.bytes;

@@ -6,7 +6,7 @@
 #include <limits.h>
 
 #include "kernel/cgroup.h"
-#include "kernel/compat.h"
+#include "kernel/filter.h"
 #include "kernel/tracee.h"
 #include "policy/policy.h"
 
@@ -22,8 +22,8 @@ struct facts_source {
 struct facts {
 	struct policy_call call; /* what the policy sees; call.known says what is there */
 	const struct facts_source *source;
+	struct filter_call syscall; /* its arguments */
 	pid_t tid;
-	uint64_t name_address;
 	struct tracee_name name;
 	int name_error; /* why the name could not be read, 0 or -errno: see facts_fetch() */
 	struct tracee_ids ids;
@@ -33,9 +33,9 @@ struct facts {
 	char cgroup_text[FACTS_CGROUP_MAX]; /* call.cgroup points into it */
 };
 
-/* Starts afresh with what the notification itself says. */
-void facts_start(
-	struct facts *facts, const struct facts_source *source, const struct seccomp_notif *notif);
+/* Starts afresh with what the notification itself says: the calling thread, and its call. */
+void facts_start(struct facts *facts, const struct facts_source *source, pid_t tid,
+	const struct filter_call *call);
 
 /*
  * Fetches one fact unless it is known. What it stores is true of the caller only if the call still

@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 
 #include "base/fd.h"
+#include "core/library_domain.h"
 #include "core/session.h"
 #include "fdwarden/fdwarden.h"
 
@@ -16,6 +17,7 @@
 
 struct member {
 	struct session *session;
+	struct domain_node *domain;
 	struct fdwarden *fdwarden;
 	struct member *next, **link; /* link: what points to this one */
 };
@@ -24,6 +26,7 @@ struct fdwarden {
 	int epoll_fd;
 	int count;
 	struct member *members;
+	struct domain_list domains;
 	fdwarden_event_fn *on_event;
 	void *userdata;
 };
@@ -89,44 +92,6 @@ EXPORT void fdwarden_policy_unref(struct fdwarden_policy *policy)
 	policy_unref(policy_of(policy));
 }
 
-EXPORT int fdwarden_new(fdwarden_event_fn *on_event, void *userdata, struct fdwarden **ret_fdwarden)
-{
-	_cleanup_close_ int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	struct fdwarden *fdwarden;
-
-	if (epoll_fd < 0)
-		return -errno;
-	fdwarden = calloc(1, sizeof(*fdwarden));
-	if (!fdwarden)
-		return -ENOMEM;
-	fdwarden->epoll_fd = take_fd(&epoll_fd);
-	fdwarden->on_event = on_event;
-	fdwarden->userdata = userdata;
-	*ret_fdwarden = fdwarden;
-	return 0;
-}
-
-static void member_remove(struct member *member)
-{
-	*member->link = member->next;
-	if (member->next)
-		member->next->link = member->link;
-	member->fdwarden->count--;
-	/* Closing the listener takes it out of the epoll set: it has no copies. */
-	session_free(member->session);
-	free(member);
-}
-
-EXPORT void fdwarden_free(struct fdwarden *fdwarden)
-{
-	if (!fdwarden)
-		return;
-	while (fdwarden->members)
-		member_remove(fdwarden->members);
-	fd_close(fdwarden->epoll_fd);
-	free(fdwarden);
-}
-
 static enum fdwarden_verdict public_verdict(enum verdict verdict)
 {
 	switch (verdict) {
@@ -142,7 +107,7 @@ static enum fdwarden_verdict public_verdict(enum verdict verdict)
 	return FDWARDEN_DENY;
 }
 
-static void on_session_event(const struct event *event, void *userdata)
+static void on_domain_event(const struct event *event, void *userdata)
 {
 	const struct fdwarden *fdwarden = userdata;
 
@@ -161,11 +126,54 @@ static void on_session_event(const struct event *event, void *userdata)
 			.fd = event->fd,
 			.name = event->name_known ? event->name.bytes : NULL,
 			.name_len = event->name.len,
-			.comm = event->comm,
+			.comm = event->kind == EVENT_CALL ? event->comm : "",
 			.rule = event->rule,
 			.reason = event->reason,
+			.syscall = event->kind == EVENT_CALL ? call_name(event->call) : NULL,
+			.size = event->size,
 		},
 		fdwarden->userdata);
+}
+
+EXPORT int fdwarden_new(fdwarden_event_fn *on_event, void *userdata, struct fdwarden **ret_fdwarden)
+{
+	_cleanup_close_ int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	struct fdwarden *fdwarden;
+
+	if (epoll_fd < 0)
+		return -errno;
+	fdwarden = calloc(1, sizeof(*fdwarden));
+	if (!fdwarden)
+		return -ENOMEM;
+	fdwarden->epoll_fd = take_fd(&epoll_fd);
+	fdwarden->on_event = on_event;
+	fdwarden->userdata = userdata;
+	fdwarden->domains.on_event = on_event ? on_domain_event : NULL;
+	fdwarden->domains.userdata = fdwarden;
+	*ret_fdwarden = fdwarden;
+	return 0;
+}
+
+static void member_remove(struct member *member)
+{
+	*member->link = member->next;
+	if (member->next)
+		member->next->link = member->link;
+	member->fdwarden->count--;
+	/* Closing the listener takes it out of the epoll set: it has no copies. */
+	session_free(member->session);
+	domain_list_put(&member->fdwarden->domains, member->domain);
+	free(member);
+}
+
+EXPORT void fdwarden_free(struct fdwarden *fdwarden)
+{
+	if (!fdwarden)
+		return;
+	while (fdwarden->members)
+		member_remove(fdwarden->members);
+	fd_close(fdwarden->epoll_fd);
+	free(fdwarden);
 }
 
 static void member_link(struct member *member, struct fdwarden *fdwarden)
@@ -179,18 +187,30 @@ static void member_link(struct member *member, struct fdwarden *fdwarden)
 	fdwarden->count++;
 }
 
+/* The listener (taken) gets its session, under the domain of its policy. */
+static int member_open(struct member *member, struct fdwarden *fdwarden, int listener,
+	struct fdwarden_policy *policy, struct session_config *config)
+{
+	int r = domain_list_get(&fdwarden->domains, policy_of(policy), &member->domain);
+
+	if (r < 0) {
+		fd_close(listener);
+		return r;
+	}
+	config->listener = listener;
+	config->domain = member->domain->domain;
+	r = session_new(config, &member->session);
+	if (r < 0)
+		domain_list_put(&fdwarden->domains, member->domain);
+	return r;
+}
+
 EXPORT int fdwarden_add_listener(struct fdwarden *fdwarden, int listener,
 	struct fdwarden_policy *policy, const char *tenant, unsigned flags)
 {
 	struct session_config config = {
-		.spill_dir_fd = -1,
-		.listener = listener,
 		.tenant = tenant,
-		.policy = policy_of(policy),
-		.mode = policy_mode(policy_of(policy)),
 		.wait_killable = flags & FDWARDEN_WAIT_KILLABLE,
-		.on_event = fdwarden->on_event ? on_session_event : NULL,
-		.userdata = fdwarden,
 	};
 	struct member *member = calloc(1, sizeof(*member));
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = member};
@@ -202,7 +222,7 @@ EXPORT int fdwarden_add_listener(struct fdwarden *fdwarden, int listener,
 		free(member);
 		return r;
 	}
-	r = session_new(&config, &member->session);
+	r = member_open(member, fdwarden, listener, policy, &config);
 	if (r < 0) {
 		free(member);
 		return r;
@@ -213,6 +233,12 @@ EXPORT int fdwarden_add_listener(struct fdwarden *fdwarden, int listener,
 		member_remove(member);
 	}
 	return r;
+}
+
+EXPORT int fdwarden_replace_policy(
+	struct fdwarden *fdwarden, struct fdwarden_policy *from, struct fdwarden_policy *to)
+{
+	return domain_list_replace(&fdwarden->domains, policy_of(from), policy_of(to));
 }
 
 EXPORT int fdwarden_get_fd(const struct fdwarden *fdwarden)

@@ -12,17 +12,25 @@
 #include "base/message.h"
 #include "fdwarden/fdwarden.h"
 #include "kernel/filter.h"
+#include "policy/policy.h"
 
 static unsigned listener_flags(const struct filter_features *features)
 {
 	return features->wait_killable ? FDWARDEN_WAIT_KILLABLE : 0;
 }
 
-EXPORT int fdwarden_install_filter(unsigned *ret_flags)
+/* The calls that a listener of this policy has to get; without one, memfd_create(2) alone. */
+static unsigned calls_of(const struct fdwarden_policy *policy)
+{
+	/* The public policy is the internal one under another name. */
+	return policy ? policy_calls((const struct policy *)policy) : CALL_MEMFD_CREATE;
+}
+
+EXPORT int fdwarden_install_filter(const struct fdwarden_policy *policy, unsigned *ret_flags)
 {
 	struct filter_features features;
 	struct sock_fprog program;
-	int r = filter_build(CALL_MEMFD_CREATE, &program);
+	int r = filter_build(calls_of(policy), &program);
 
 	if (r < 0)
 		return r;
@@ -70,14 +78,15 @@ static int spawn_receive(int socket, pid_t pid, unsigned *ret_flags)
 	return r;
 }
 
-EXPORT int fdwarden_spawn(char *const argv[], pid_t *ret_pid, unsigned *ret_flags)
+EXPORT int fdwarden_spawn(char *const argv[], const struct fdwarden_policy *policy, pid_t *ret_pid,
+	unsigned *ret_flags)
 {
 	_cleanup_close_ int ours = -1;
 	_cleanup_close_ int theirs = -1;
 	struct sock_fprog program;
 	int ends[2];
 	pid_t pid;
-	int r = filter_build(CALL_MEMFD_CREATE, &program);
+	int r = filter_build(calls_of(policy), &program);
 
 	if (r < 0)
 		return r;

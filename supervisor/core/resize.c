@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "core/budget.h"
 #include "core/resize_errand.h"
 #include "kernel/notify.h"
 
@@ -119,12 +120,14 @@ static void job_object(const struct job *job, int error, const char *reason)
 	job->outcome->error = error;
 	job->outcome->reason = reason;
 	job->outcome->worth_event = true;
+	if (job->resize->on_refusal)
+		job->resize->on_refusal(job->resize->userdata);
 }
 
 static void job_object_by_quota(const struct job *job, enum quota quota)
 {
 	job->outcome->quota = quota;
-	job_object(job, job->resize->quotas->errors[quota], "a limit of the tenant is used up");
+	job_object(job, job->resize->quotas->errors[quota], quota_reason(quota));
 }
 
 /* A call of whose descriptor nothing can be found out, and which makes a file that large at most.

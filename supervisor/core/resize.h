@@ -54,6 +54,9 @@ struct resize {
 	struct tenant *tenant;              /* the caller's */
 	const struct policy_quotas *quotas; /* for the errno of each limit */
 	bool audit; /* refuse nothing, say what would have been refused, count all the same */
+	/* Called before an answer that is worth an event, while the caller is still there. */
+	void (*on_refusal)(void *userdata);
+	void *userdata;
 };
 
 struct resize_outcome {

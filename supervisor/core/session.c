@@ -1,71 +1,64 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "core/budget.h"
-#include "core/facts.h"
-#include "core/session.h"
-#include "kernel/filter.h"
-#include "kernel/memfile.h"
-#include "kernel/notify.h"
+#include "core/session_private.h"
 
-/* Calls that are received before the first of them is answered. */
-#define SESSION_SLOTS 64
-
-struct slot {
-	union notification notification;
-	uint64_t received_ns; /* CLOCK_MONOTONIC */
-};
-
-struct session {
-	int listener;
-	struct policy *policy;
-	enum policy_mode mode;
+/* Takes the policy that is now in force, should it have changed. Returns 0 or -errno. */
+static int session_update(struct session *session)
+{
 	struct policy_scratch *scratch;
-	struct facts_source source;
-	session_event_fn *on_event;
-	void *userdata;
-	uid_t own_uid; /* whose files are, when nobody else's: the thread's file system ids */
-	gid_t own_gid;
-	uint32_t last_tid;
-	bool wait_killable;
-	bool poll_first;    /* this kernel's blocked receiver does not see the end */
-	struct facts facts; /* of the call in hand */
-	struct event event;
-	struct slot slots[SESSION_SLOTS];
-};
+	int r;
 
-/* What the caller got. */
-struct answer {
-	int error; /* positive errno, or 0 */
-	int fd;    /* its new descriptor, or -1 */
-};
+	if (!domain_view_update(session->domain, &session->view))
+		return 0;
+	r = policy_scratch_new(session->view.policy, &scratch);
+	if (r < 0)
+		return r;
+	policy_scratch_free(session->scratch);
+	session->scratch = scratch;
+	/* Where no memory controller is visible, calls that need it are denied one by one. */
+	if (!session->source.cgroup && policy_wants_cgroup(session->view.policy))
+		r = cgroup_view_new(&session->source.cgroup);
+	return r == -ENODEV ? 0 : r;
+}
 
-static int session_init(struct session *session, const struct session_config *config)
+static int session_start_resizer(struct session *session)
+{
+	const struct resizer_config config = {
+		.listener = session->listener,
+		.wait_killable = session->wait_killable,
+		.cache = session->source.cache,
+		.ledger = session->ledger,
+	};
+
+	return resizer_new(&config, &session->resizer);
+}
+
+static int session_init(struct session *session)
 {
 	bool sync_wake_up;
-	int r = notify_prepare(config->listener, &sync_wake_up);
+	int r = notify_prepare(session->listener, &sync_wake_up);
 
 	if (r < 0)
 		return r;
 	session->own_uid = geteuid();
 	session->own_gid = getegid();
 	session->poll_first = !notify_receive_sees_end();
-	r = policy_scratch_new(config->policy, &session->scratch);
-	if (r < 0)
-		return r;
-	r = tracee_cache_new(&session->source.cache);
-	if (r < 0)
-		return r;
-	/* Where no memory controller is visible, calls that need it are denied one by one. */
-	if (policy_wants_cgroup(config->policy))
-		r = cgroup_view_new(&session->source.cgroup);
-	return r == -ENODEV ? 0 : r;
+	session->ledger = domain_ledger(session->domain);
+	if (session->ledger)
+		r = tenant_get(session->ledger, session->name, &session->tenant);
+	if (r == 0)
+		r = tracee_cache_new(&session->source.cache);
+	if (r == 0 && session->ledger)
+		r = session_start_resizer(session);
+	return r < 0 ? r : session_update(session);
 }
 
 int session_new(const struct session_config *config, struct session **ret_session)
@@ -77,13 +70,11 @@ int session_new(const struct session_config *config, struct session **ret_sessio
 	if (!session)
 		return -ENOMEM;
 	session->listener = take_fd(&listener);
-	session->policy = policy_ref(config->policy);
-	session->mode = config->mode;
 	session->wait_killable = config->wait_killable;
-	session->on_event = config->on_event;
-	session->userdata = config->userdata;
-	strncpy(session->event.tenant, config->tenant, sizeof(session->event.tenant) - 1);
-	r = session_init(session, config);
+	session->domain = config->domain;
+	domain_view_init(&session->view);
+	strncpy(session->name, config->tenant, sizeof(session->name) - 1);
+	r = session_init(session);
 	if (r < 0) {
 		session_free(session);
 		return r;
@@ -96,11 +87,14 @@ struct session *session_free(struct session *session)
 {
 	if (!session)
 		return NULL;
+	resizer_free(session->resizer);
 	fd_close(session->listener);
+	tenant_unref(session->last_tenant);
+	tenant_unref(session->tenant);
 	cgroup_view_free(session->source.cgroup);
 	tracee_cache_free(session->source.cache);
 	policy_scratch_free(session->scratch);
-	policy_unref(session->policy);
+	domain_view_done(&session->view);
 	free(session);
 	return NULL;
 }
@@ -110,8 +104,7 @@ int session_fd(const struct session *session)
 	return session->listener;
 }
 
-/* The verdict on a call about which something cannot be found out: never a yes. */
-static void decide_in_the_dark(int error, struct decision *ret_decision)
+void decide_in_the_dark(int error, struct decision *ret_decision)
 {
 	*ret_decision = (struct decision){
 		.verdict = error == -EFAULT ? VERDICT_EMULATE : VERDICT_DENY,
@@ -122,186 +115,199 @@ static void decide_in_the_dark(int error, struct decision *ret_decision)
 	};
 }
 
-/*
- * Emulation takes the name, and of some callers it cannot be had: those that are not dumpable, or
- * any under Yama's stricter scopes, when we are an ordinary user. No rule has asked for the name of
- * such a call, or it would have been denied already; so if the call is not to be changed either,
- * the kernel's own run of it does all that was decided, whatever the name is by then.
- */
-static void session_want_name(struct session *session, struct decision *decision)
-{
-	int r = facts_fetch(&session->facts, FACT_NAME);
-
-	if (r == 0 || r == -EFAULT)
-		return;
-	if ((r != -EPERM && r != -EACCES) || decision->flags_add || decision->flags_clear ||
-		decision->rename) {
-		decide_in_the_dark(r, decision);
-		return;
-	}
-	decision->verdict = VERDICT_ALLOW;
-	decision->reason = "left to the kernel: the caller cannot be inspected";
-}
-
-/*
- * Asks the policy, fetching each fact that it asks for. A name that the caller cannot read itself
- * goes to emulation, where the kernel reports it in its own order of checks: to let such a call
- * continue would be to trust a name that another thread can put there in the meantime.
- */
-static void session_judge(struct session *session, struct decision *ret_decision)
-{
-	unsigned missing;
-
-	policy_scratch_reset(session->scratch);
-	while ((missing = policy_decide(session->policy, session->scratch, &session->facts.call,
-			ret_decision)) != 0) {
-		int r = facts_fetch(&session->facts, (enum fact)missing);
-
-		if (r < 0) {
-			decide_in_the_dark(r, ret_decision);
-			return;
-		}
-	}
-	if (ret_decision->verdict == VERDICT_ALLOW || ret_decision->verdict == VERDICT_EMULATE)
-		budget_apply(session->policy, &session->facts, ret_decision);
-	if (ret_decision->verdict == VERDICT_EMULATE)
-		session_want_name(session, ret_decision);
-}
-
-/* The flags that the file is made with. */
-static uint32_t emulated_flags(const struct session *session, const struct decision *decision)
-{
-	return (session->facts.call.flags & ~decision->flags_clear) | decision->flags_add;
-}
-
-/*
- * Makes the file that the caller would have got. Returns its descriptor, or -errno as the kernel
- * would have said it.
- */
-static int session_make_file(struct session *session, const struct decision *decision)
+/* What names the caller's tenant, in name. Returns 0, 1 for the listener's own, or -errno. */
+static int tenant_name_of(struct session *session, char name[static POLICY_TENANT_MAX])
 {
 	struct facts *facts = &session->facts;
-	struct memfile_request request = {
-		.flags = emulated_flags(session, decision),
-		.spill_dir_fd = -1,
-		.noexec_scope = -1, /* what a file with MFD_NOEXEC_SEAL is under any */
-	};
-	bool readable = facts->call.known & FACT_NAME;
-
-	if (readable)
-		request.name = facts->name.bytes;
-	/* A name that is too long stays itself, for the kernel's EINVAL. */
-	if (readable && decision->rename && facts->name.len <= TRACEE_NAME_MAX)
-		request.name = decision->rename;
-
-	if (facts_fetch(facts, FACT_IDS) < 0)
-		return -EPERM;
-	/* Where the caller's setting cannot be known, the strictest permits nothing too much. */
-	if (!(request.flags & MFD_NOEXEC_SEAL) &&
-		tracee_memfd_noexec(session->source.cache, facts->tid, &request.noexec_scope) < 0)
-		request.noexec_scope = MEMFD_NOEXEC_SCOPE_NOEXEC_ENFORCED;
-	request.owner = facts->ids.fsuid == session->own_uid ? (uid_t)-1 : facts->ids.fsuid;
-	request.group = facts->ids.fsgid == session->own_gid ? (gid_t)-1 : facts->ids.fsgid;
-	return memfile_create(&request);
-}
-
-/*
- * The kernel takes the caller's descriptor before it makes the file (mm/memfd.c), so of two reasons
- * to fail EMFILE comes first, save for those that it checks earlier still.
- */
-static int errno_in_kernel_order(pid_t tid, int error)
-{
-	if (error == EINVAL || error == EACCES || error == EFAULT)
-		return error;
-	return tracee_fd_table_is_full(tid) == 1 ? EMFILE : error;
-}
-
-static int session_emulate(struct session *session, uint64_t id, const struct decision *decision,
-	struct answer *ret_answer)
-{
-	_cleanup_close_ int file = session_make_file(session, decision);
-	bool close_on_exec = emulated_flags(session, decision) & MFD_CLOEXEC;
 	int r;
 
-	if (file >= 0) {
-		r = notify_inject(session->listener, id, file, close_on_exec,
-			session->wait_killable, &ret_answer->fd);
-		if (r >= 0)
-			return r;
-		/* Never fall open: what cannot be injected is refused. */
-		ret_answer->error = r == -EMFILE ? EMFILE : ENOMEM;
-	} else {
-		ret_answer->error = errno_in_kernel_order(session->facts.tid, -file);
+	switch (policy_quotas(session->view.policy)->tenant_by) {
+	case TENANT_BY_LISTENER:
+		return 1;
+	case TENANT_BY_UID:
+		r = facts_fetch(facts, FACT_IDS);
+		if (r == 0)
+			snprintf(name, POLICY_TENANT_MAX, "uid-%u", facts->ids.uid);
+		return r;
+	case TENANT_BY_CGROUP:
+		r = facts_fetch(facts, FACT_CGROUP);
+		if (r == 0)
+			r = !policy_tenant_name(session->view.policy, facts->call.cgroup, name);
+		return r;
 	}
-	return notify_fail(session->listener, id, ret_answer->error);
+	return -EINVAL;
 }
 
-static int session_kill(struct session *session, uint64_t id, struct answer *ret_answer)
+int session_find_tenant(struct session *session, struct tenant **ret_tenant)
+{
+	char name[POLICY_TENANT_MAX];
+	struct tenant *tenant;
+	int r = tenant_name_of(session, name);
+
+	if (r < 0)
+		return r;
+	if (r > 0) {
+		*ret_tenant = session->tenant;
+		return 0;
+	}
+	if (!session->last_tenant || strcmp(tenant_name(session->last_tenant), name) != 0) {
+		r = tenant_get(session->ledger, name, &tenant);
+		if (r < 0)
+			return r;
+		tenant_unref(session->last_tenant);
+		session->last_tenant = tenant;
+	}
+	*ret_tenant = session->last_tenant;
+	return 0;
+}
+
+void session_observe(struct session *session)
+{
+	if (!domain_has_events(session->domain))
+		return;
+	if (session->facts.syscall.call == CALL_MEMFD_CREATE)
+		(void)facts_fetch(&session->facts, FACT_NAME);
+	(void)facts_fetch(&session->facts, FACT_IDS);
+	(void)facts_fetch(&session->facts, FACT_COMM);
+}
+
+static int session_kill(struct session *session, uint64_t id, struct outcome *outcome)
 {
 	bool killed = tracee_kill(session->facts.tid, session->listener, id) == 0;
 	/* Should the signal not have reached it, then at least the call fails. */
 	int r = notify_fail(session->listener, id, EPERM);
 
-	ret_answer->error = killed ? 0 : EPERM;
+	outcome->error = killed ? 0 : EPERM;
 	/* A caller that is gone because we killed it has got its answer, and is worth an event. */
 	return killed && r == NOTIFY_GONE ? NOTIFY_OK : r;
 }
 
-static int session_answer(struct session *session, uint64_t id, const struct decision *decision,
-	struct answer *ret_answer)
+int session_answer_plain(struct session *session, uint64_t id, struct outcome *outcome)
 {
-	if (session->mode == POLICY_AUDIT) {
-		ret_answer->error = decision->verdict == VERDICT_DENY ? decision->error : 0;
+	const struct decision *decision = &outcome->decision;
+
+	session_observe(session);
+	if (session->view.mode == POLICY_AUDIT) {
+		outcome->error = decision->verdict == VERDICT_DENY ? decision->error : 0;
 		return notify_continue(session->listener, id);
 	}
 	switch (decision->verdict) {
 	case VERDICT_ALLOW:
 		return notify_continue(session->listener, id);
 	case VERDICT_DENY:
-		ret_answer->error = decision->error;
+		outcome->error = decision->error;
 		return notify_fail(session->listener, id, decision->error);
 	case VERDICT_KILL:
-		return session_kill(session, id, ret_answer);
-	case VERDICT_EMULATE:
-		return session_emulate(session, id, decision, ret_answer);
+		return session_kill(session, id, outcome);
+	case VERDICT_EMULATE: /* makes a file or does the call: not plain */
+		break;
 	}
 	return -EINVAL;
 }
 
-/* What an event shows beyond what the decision needed; what cannot be had stays unknown. */
-static void session_observe(struct session *session)
+static int session_refuse_io_uring(struct session *session, uint64_t id, struct outcome *outcome)
 {
-	(void)facts_fetch(&session->facts, FACT_NAME);
-	(void)facts_fetch(&session->facts, FACT_IDS);
-	(void)facts_fetch(&session->facts, FACT_COMM);
+	outcome->decision = (struct decision){
+		.verdict = VERDICT_DENY,
+		.error = EPERM, /* as kernel.io_uring_disabled says it */
+		.rule = "syscalls",
+		.reason = "io_uring is denied by the policy: it grows files unseen",
+	};
+	return session_answer_plain(session, id, outcome);
 }
 
-static void session_report(struct session *session, const struct slot *slot,
-	const struct decision *decision, const struct answer *answer)
+static void on_refusal(void *userdata)
+{
+	session_observe(userdata);
+}
+
+/* ftruncate(2) and fallocate(2): core/resize.h */
+static int session_resize(struct session *session, uint64_t id, struct outcome *outcome)
+{
+	struct resize resize = {
+		.id = id,
+		.tid = session->facts.tid,
+		.call = &session->facts.syscall,
+		.quotas = policy_quotas(session->view.policy),
+		.audit = session->view.mode == POLICY_AUDIT,
+		.on_refusal = on_refusal,
+		.userdata = session,
+	};
+	struct resize_outcome resized;
+	int r = session->ledger ? session_find_tenant(session, &outcome->tenant) : -ENOENT;
+
+	if (r < 0) {
+		decide_in_the_dark(r, &outcome->decision);
+		return session_answer_plain(session, id, outcome);
+	}
+	resize.tenant = outcome->tenant;
+	r = resize_answer(session->resizer, &resize, &resized);
+	outcome->decision = (struct decision){
+		.verdict = VERDICT_DENY,
+		.rule = "budget",
+		.reason = resized.reason,
+	};
+	outcome->error = resized.error;
+	outcome->size = resized.size;
+	outcome->quiet = !resized.worth_event;
+	return r;
+}
+
+static void copy_name(char *to, size_t size, const char *from)
+{
+	size_t len = strnlen(from, size - 1);
+
+	memcpy(to, from, len);
+	to[len] = '\0';
+}
+
+static void session_report(
+	struct session *session, const struct slot *slot, const struct outcome *outcome)
 {
 	const struct facts *facts = &session->facts;
+	const char *tenant = outcome->tenant ? tenant_name(outcome->tenant) : session->name;
 	struct event *event = &session->event;
 	uint64_t latency_ns = clock_now_ns(CLOCK_MONOTONIC) - slot->received_ns;
 
+	event->kind = EVENT_CALL;
+	event->call = facts->syscall.call;
 	event->time_ns = clock_now_ns(CLOCK_REALTIME) - latency_ns;
 	event->latency_ns = latency_ns;
 	event->pid = facts->ids.pid;
-	event->call = CALL_MEMFD_CREATE;
 	event->tid = facts->tid;
 	event->uid = facts->ids.uid;
 	event->flags = facts->call.flags;
-	event->verdict = decision->verdict;
-	event->mode = session->mode;
-	event->error = answer->error;
-	event->fd = answer->fd;
-	event->reason = decision->reason;
+	event->verdict = outcome->decision.verdict;
+	event->mode = session->view.mode;
+	event->error = outcome->error;
+	event->fd = outcome->fd;
+	event->backing = outcome->backing;
+	event->size = outcome->size;
+	event->reason = outcome->decision.reason;
 	event->name_known = facts->call.known & FACT_NAME;
 	event->name.len = event->name_known ? facts->name.len : 0;
 	memcpy(event->name.bytes, facts->name.bytes, event->name.len);
 	event->name.bytes[event->name.len] = '\0';
 	memcpy(event->comm, facts->comm, sizeof(event->comm));
-	strncpy(event->rule, decision->rule, sizeof(event->rule) - 1);
-	session->on_event(event, session->userdata);
+	copy_name(event->rule, sizeof(event->rule), outcome->decision.rule);
+	copy_name(event->tenant, sizeof(event->tenant), tenant);
+	domain_event(session->domain, event);
+}
+
+static int session_answer(struct session *session, uint64_t id, struct outcome *outcome)
+{
+	switch (session->facts.syscall.call) {
+	case CALL_MEMFD_CREATE:
+		return session_create(session, id, outcome);
+	case CALL_MEMFD_SECRET:
+		return session_create_secret(session, id, outcome);
+	case CALL_FTRUNCATE:
+	case CALL_FALLOCATE:
+		return session_resize(session, id, outcome);
+	case CALL_IO_URING_SETUP:
+		return session_refuse_io_uring(session, id, outcome);
+	}
+	return -EINVAL;
 }
 
 /*
@@ -313,28 +319,28 @@ static void session_report(struct session *session, const struct slot *slot,
 static int session_handle(struct session *session, const struct slot *slot)
 {
 	const struct seccomp_notif *notif = &slot->notification.notif;
-	struct answer answer = {.fd = -1};
-	struct decision decision;
+	const bool reports = domain_has_events(session->domain);
+	struct outcome outcome = {.fd = -1};
+	struct filter_call call;
 	int r;
 
 	if (filter_abi_is_absent(&notif->data))
 		return notify_continue(session->listener, notif->id);
+	/* Whoever built a filter that notifies of more has to answer that elsewhere. */
+	if (!filter_decode(&notif->data, &call))
+		return notify_fail(session->listener, notif->id, ENOSYS);
 
-	facts_start(&session->facts, &session->source, notif);
-	session_judge(session, &decision);
-	if (session->on_event)
-		session_observe(session);
-	r = session_answer(session, notif->id, &decision, &answer);
-	if (r == NOTIFY_OK && session->on_event)
-		session_report(session, slot, &decision, &answer);
+	facts_start(&session->facts, &session->source, (pid_t)notif->pid, &call);
+	r = session_answer(session, notif->id, &outcome);
+	if (r == NOTIFY_OK && reports && !outcome.quiet)
+		session_report(session, slot, &outcome);
 	return r;
 }
-
 static int session_receive(struct session *session, struct slot *slot)
 {
 	int r = notify_receive(session->listener, &slot->notification);
 
-	if (r == NOTIFY_OK && session->on_event)
+	if (r == NOTIFY_OK && domain_has_events(session->domain))
 		slot->received_ns = clock_now_ns(CLOCK_MONOTONIC);
 	return r;
 }
@@ -366,6 +372,8 @@ static int session_step(struct session *session)
 	int r = session_receive(session, &session->slots[0]);
 	size_t count;
 
+	if (r == NOTIFY_OK)
+		r = session_update(session);
 	if (r != NOTIFY_OK)
 		return r;
 	count = session_receive_queued(session);

@@ -1,31 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One listener: receives its calls, judges them by a policy, answers them. Used by one thread. */
+/* One listener: receives its calls, judges them by its domain's policy, answers them. Used by one
+ * thread. */
 
 #include <stdbool.h>
 
-#include "core/event.h"
-#include "core/ledger.h"
-#include "policy/policy.h"
-
-typedef void session_event_fn(const struct event *event, void *userdata);
+#include "core/domain.h"
 
 struct session_config {
 	int listener;       /* owned by the session from session_new() on, whatever that returns */
 	bool wait_killable; /* its filter has WAIT_KILLABLE_RECV: see notify_inject() */
 	const char *tenant; /* copied; cut to EVENT_TENANT_MAX - 1 bytes */
-	struct policy *policy; /* the session takes a reference of its own */
-	enum policy_mode mode; /* policy_mode(policy), or what somebody above it says */
-	/*
-	 * Where files are charged; borrowed, shared with other sessions, and outlives them. NULL
-	 * where policy_quotas(policy)->ledger is false.
-	 */
-	struct ledger *ledger;
-	int spill_dir_fd; /* policy_quotas(policy)->spill_directory, opened; borrowed; -1: none */
-	/* Called after each answered call. NULL: facts for events are not read. */
-	session_event_fn *on_event;
-	void *userdata;
+	struct domain *domain; /* borrowed, shared with other sessions, and outlives them */
 };
 
 struct session;

@@ -23,6 +23,7 @@
 
 struct row {
 	uint64_t hash;
+	enum call call;
 	bool name_known;
 	enum verdict verdict;
 	uint16_t name_len;
@@ -107,7 +108,8 @@ static uint64_t latency_quantile(const uint64_t *steps, uint64_t count, unsigned
  */
 static uint64_t event_hash(const struct event *event)
 {
-	uint64_t hash = HASH_INIT ^ (uint64_t)event->verdict << 1 ^ (uint64_t)event->name_known;
+	uint64_t hash = HASH_INIT ^ (uint64_t)event->call << 8 ^ (uint64_t)event->verdict << 1 ^
+			(uint64_t)event->name_known;
 
 	for (size_t i = 0; event->name_known && i < event->name.len; i++)
 		hash = hash_byte(hash, (unsigned char)event->name.bytes[i]);
@@ -116,7 +118,7 @@ static uint64_t event_hash(const struct event *event)
 
 static bool row_is_of(const struct row *row, uint64_t hash, const struct event *event)
 {
-	if (row->hash != hash || row->verdict != event->verdict ||
+	if (row->hash != hash || row->call != event->call || row->verdict != event->verdict ||
 		row->name_known != event->name_known)
 		return false;
 	return !event->name_known ||
@@ -129,6 +131,7 @@ static struct row *row_new(struct summary *summary, uint64_t hash, const struct 
 	struct row *row = &summary->rows[summary->row_count++];
 
 	row->hash = hash;
+	row->call = event->call;
 	row->verdict = event->verdict;
 	row->name_known = event->name_known;
 	if (event->name_known) {
@@ -176,6 +179,10 @@ static void print_name(
 
 	if (row < summary->rows) {
 		snprintf(out, NAME_COLUMNS + 1, "(other names)");
+		return;
+	}
+	if (row->call != CALL_MEMFD_CREATE) {
+		snprintf(out, NAME_COLUMNS + 1, "(%s)", call_name(row->call));
 		return;
 	}
 	if (!row->name_known) {

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Counts of calls by name and decision, with the latency's distribution, in a table of fixed size:
- * a tenant that invents names cannot make it grow. Names beyond the table's room are counted
- * together, one row for each decision.
+ * Counts of calls by name (other calls than memfd_create(2) by theirs) and decision, with the
+ * latency's distribution, in a table of fixed size: a tenant that invents names cannot make it
+ * grow. Names beyond the table's room are counted together, one row for each decision.
  */
 
 #include <stdbool.h>

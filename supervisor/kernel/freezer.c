@@ -61,7 +61,7 @@ static int freeze_in(const struct cgroup_mount *mount, int proc_fd, struct freez
 		group_has(mount, path, 1))
 		return -EBUSY;
 	path[len] = '/';
-	strcpy(path + len + 1, words->file);
+	memcpy(path + len + 1, words->file, strlen(words->file) + 1);
 
 	_cleanup_close_ int fd = openat(mount->dir_fd, path, O_RDWR | O_CLOEXEC);
 	struct freezer probe = {.words = words, .fd = fd};

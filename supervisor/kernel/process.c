@@ -151,6 +151,8 @@ static const struct process *list_find(const struct list *list, pid_t pid)
 {
 	const struct process key = {.pid = pid};
 
+	if (list->count == 0)
+		return NULL;
 	return bsearch(&key, list->items, list->count, sizeof(key), compare_pids);
 }
 

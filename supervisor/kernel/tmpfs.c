@@ -183,7 +183,7 @@ int tmpfs_create(struct tmpfs *tmpfs, const char *name, bool noexec)
 
 	if (!tmpfs_has_name(name))
 		return -EINVAL;
-	strcat(path, name);
+	memcpy(path + strlen(NAME_PREFIX), name, strlen(name) + 1);
 
 	pthread_mutex_lock(&tmpfs->names);
 

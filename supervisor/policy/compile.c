@@ -123,6 +123,9 @@ int policy_compile(struct draft *draft, struct policy **ret_policy)
 
 		header.facts |= rule->facts;
 		header.noexec |= rule->noexec;
+		/* A tenant's tmpfs and its share of the disk are the ledger's to know. */
+		header.quotas.ledger |= rule->noexec || rule->backing == BACKING_TMPFS ||
+					rule->backing == BACKING_DISK;
 	}
 	r = index_build(draft, &index, &header);
 	if (r == 0) {

@@ -43,7 +43,8 @@ static int name_parse(struct parser *parser, uint32_t node, struct rule *rule)
 			POLICY_RULE_NAME_MAX - 1);
 		return 0;
 	}
-	if (strcmp(text, "default") == 0 || strcmp(text, "budget") == 0)
+	if (strcmp(text, "default") == 0 || strcmp(text, "budget") == 0 ||
+		strcmp(text, "syscalls") == 0)
 		diagnostic_add(parser->diagnostics, mark,
 			"the name \"%s\" is reserved: events use it for what no rule decides",
 			text);

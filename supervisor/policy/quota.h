@@ -71,7 +71,8 @@ struct policy_quotas {
 	bool io_uring_denied; /* io_uring_setup(2) gets EPERM */
 	/*
 	 * Whether any of this takes a ledger of live files: a limit of a tenant or of one file's
-	 * size, a spill directory, oom_attribute, or SECRET_COUNT.
+	 * size, a spill directory, oom_attribute, SECRET_COUNT, or a rule that says noexec, or a
+	 * backing other than memfd.
 	 */
 	bool ledger;
 };

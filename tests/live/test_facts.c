@@ -23,9 +23,9 @@ static void name_is_read_once(void **state)
 	struct facts_source source = {0};
 	struct facts facts;
 	char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct seccomp_notif notif = {
-		.pid = (uint32_t)gettid(),
-		.data.args = {(uintptr_t)page},
+	const struct filter_call call = {
+		.call = CALL_MEMFD_CREATE,
+		.address = (uintptr_t)page,
 	};
 
 	(void)state;
@@ -34,14 +34,14 @@ static void name_is_read_once(void **state)
 	assert_return_code(tracee_cache_new(&source.cache), errno);
 
 	assert_return_code(mprotect(page, 4096, PROT_NONE), errno);
-	facts_start(&facts, &source, &notif);
+	facts_start(&facts, &source, gettid(), &call);
 	assert_int_equal(facts_fetch(&facts, FACT_NAME), -EFAULT);
 	assert_return_code(mprotect(page, 4096, PROT_READ), errno);
 	assert_int_equal(facts_fetch(&facts, FACT_NAME), -EFAULT);
 	assert_false(facts.call.known & FACT_NAME);
 
 	/* The next call is another matter. */
-	facts_start(&facts, &source, &notif);
+	facts_start(&facts, &source, gettid(), &call);
 	assert_int_equal(facts_fetch(&facts, FACT_NAME), 0);
 	assert_string_equal(facts.call.name, "denied");
 

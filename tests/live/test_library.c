@@ -35,7 +35,7 @@ static int spawn_without_listener(void)
 	refuse_recvmsg();
 	/* Ends this process, should fdwarden_spawn() wait for the program. */
 	alarm(30);
-	live_check(fdwarden_spawn(argv, &pid, &flags) == -EPERM);
+	live_check(fdwarden_spawn(argv, NULL, &pid, &flags) == -EPERM);
 	live_check(pid == -1);
 	live_check(waitpid(-1, NULL, 0) < 0 && errno == ECHILD);
 	return 0;

@@ -24,6 +24,7 @@
 /* A child under the filter, a session that answers it, and what the session reported. */
 struct scene {
 	struct live_child child;
+	struct domain *domain;
 	struct session *session;
 	struct event events[EVENTS_MAX];
 	size_t count;
@@ -58,20 +59,21 @@ static bool has_ended(pid_t pid)
 static void play(struct scene *scene, const char *text, live_main_fn *run)
 {
 	struct policy *policy = policy_from(text);
-	struct session_config config = {
-		.spill_dir_fd = -1,
-		.tenant = "scene",
-		.wait_killable = true,
+	const struct domain_config domain = {
 		.policy = policy,
-		.mode = policy_mode(policy),
+		.mode = -1,
 		.on_event = on_event,
 		.userdata = scene,
 	};
+	struct session_config config = {.tenant = "scene", .wait_killable = true};
 	sigset_t all, previous;
+	const char *why;
 
 	*scene = (struct scene){.count = 0};
-	live_spawn(&scene->child, run, NULL);
+	live_spawn_calls(&scene->child, policy_calls(policy), run, NULL);
+	assert_int_equal(domain_new(&domain, &scene->domain, &why), 0);
 	config.listener = take_fd(&scene->child.listener);
+	config.domain = scene->domain;
 	assert_int_equal(session_new(&config, &scene->session), 0);
 	policy_unref(policy);
 
@@ -84,6 +86,7 @@ static void play(struct scene *scene, const char *text, live_main_fn *run)
 	pthread_sigmask(SIG_SETMASK, &previous, NULL);
 	scene->status = live_wait(&scene->child);
 	scene->session = session_free(scene->session);
+	scene->domain = domain_free(scene->domain);
 }
 
 static int call_two_names(void *unused)

@@ -35,6 +35,7 @@
 static struct event event_of(uint64_t number)
 {
 	struct event event = {
+		.call = CALL_MEMFD_CREATE,
 		.time_ns = UINT64_C(1767323045123456789),
 		.latency_ns = number,
 		.pid = 100,

@@ -20,6 +20,7 @@
 static struct event sample(void)
 {
 	struct event event = {
+		.call = CALL_MEMFD_CREATE,
 		.time_ns = UINT64_C(1767323045123456789),
 		.latency_ns = 5123,
 		.pid = 100,
@@ -83,7 +84,7 @@ static void a_line_has_every_key_in_its_place(void **state)
 		"\"name\":\"wl_shm\",\"flags\":[\"MFD_CLOEXEC\",\"MFD_ALLOW_SEALING\"],"
 		"\"decision\":\"emulate\",\"errno\":null,\"rule\":\"default\","
 		"\"reason\":\"the policy's default\",\"fd\":7,\"latency_ns\":5123,"
-		"\"mode\":\"enforce\"}");
+		"\"mode\":\"enforce\",\"backing\":null,\"size\":null}");
 }
 
 static void what_is_unknown_is_null(void **state)
@@ -105,7 +106,7 @@ static void what_is_unknown_is_null(void **state)
 		"\"tid\":null,\"uid\":null,\"comm\":\"python3\",\"syscall\":\"memfd_create\","
 		"\"name\":null,\"flags\":[],\"decision\":\"deny\",\"errno\":\"EFAULT\","
 		"\"rule\":\"default\",\"reason\":\"the policy's default\",\"fd\":null,"
-		"\"latency_ns\":5123,\"mode\":\"audit\"}");
+		"\"latency_ns\":5123,\"mode\":\"audit\",\"backing\":null,\"size\":null}");
 }
 
 static void flags_have_the_kernels_names(void **state)

@@ -16,7 +16,8 @@
 static void add(
 	struct summary *summary, const char *name, enum verdict verdict, uint64_t latency_ns)
 {
-	struct event event = {.verdict = verdict, .latency_ns = latency_ns};
+	struct event event = {
+		.call = CALL_MEMFD_CREATE, .verdict = verdict, .latency_ns = latency_ns};
 
 	event.error = verdict == VERDICT_DENY ? EPERM : 0;
 	event.name_known = name != NULL;
