@@ -171,16 +171,14 @@ static struct raised *raised_find(const struct oom *oom, pid_t pid, uint64_t sta
 static void raised_update(struct oom *oom, struct raised *raised)
 {
 	_cleanup_close_ int fd = process_open_same(raised->pid, raised->start_ticks);
-	int value;
+	int value = raised->set;
+	int r = fd < 0 ? fd : oom_score_read(fd, &value);
 
 	raised->points = 0;
-	if (fd < 0 || oom_score_read(fd, &value) < 0) {
+	if (r == -ESRCH)
 		raised->gone = true;
-		return;
-	}
 	if (value == raised->set)
 		return;
-
 	if (!record_of_origin(oom, raised->pid, raised->start_ticks, value))
 		raised->base = value;
 	raised->set = value;
@@ -229,21 +227,17 @@ static int raised_write(struct oom *oom, struct raised *raised, int value)
 {
 	_cleanup_close_ int fd = process_open_same(raised->pid, raised->start_ticks);
 	size_t count = oom->record_count;
-	int r = record_begin(oom, raised, value);
+	int r = fd < 0 ? fd : record_begin(oom, raised, value);
 
-	if (r < 0)
-		return r;
-	r = fd < 0 ? fd : oom_score_write(fd, value);
-	if (r < 0) {
-		/* Gone, or of another user since it was looked at (a set-user-ID program). */
-		oom->record_count = count;
-		oom->refused |= r != -ESRCH;
-		raised->gone = true;
-		return 0;
+	if (r == 0)
+		r = oom_score_write(fd, value);
+	if (r < 0 || value == raised->base)
+		oom->record_count = count; /* nothing that a child would have to give back */
+	if (r == 0) {
+		record_end(oom, raised, count);
+		raised->set = value;
 	}
-	record_end(oom, raised, count);
-	raised->set = value;
-	return 0;
+	return r;
 }
 
 static int raised_apply(struct oom *oom, struct raised *raised)
@@ -255,11 +249,17 @@ static int raised_apply(struct oom *oom, struct raised *raised)
 
 	int r = raised->gone || value == raised->set ? 0 : raised_write(oom, raised, value);
 
+	if (r == -EACCES || r == -EPERM)
+		oom->refused = true; /* of another user by now: a set-user-ID program */
+	if (r == -ESRCH || r == -EACCES || r == -EPERM)
+		raised->gone = true;
+	else if (r < 0)
+		return r; /* not for ever: the next round tries again */
 	if (raised->points == 0)
 		raised->gone = true; /* it has what is its own again */
 	if (raised->gone)
 		record_end(oom, raised, oom->record_count);
-	return r;
+	return 0;
 }
 
 static void raised_forget(struct oom *oom)
@@ -342,8 +342,11 @@ int oom_attribute(struct oom *oom, const struct holder_file *files, size_t count
 		raised_update(oom, &oom->raised[i]);
 	for (ssize_t i = 0; i < n && r == 0; i++)
 		r = raised_see(oom, &holders[i]);
-	for (size_t i = 0; i < oom->raised_count && r == 0; i++)
-		r = raised_apply(oom, &oom->raised[i]);
+	for (size_t i = 0; i < oom->raised_count; i++) {
+		int applied = raised_apply(oom, &oom->raised[i]);
+
+		r = r < 0 ? r : applied;
+	}
 	raised_forget(oom);
 	if (r == 0)
 		r = children_restore(oom);

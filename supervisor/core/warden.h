@@ -11,6 +11,8 @@
  * holders on behalf of the OOM killer at most every second and for at most a twentieth of its time:
  * a tenant that makes looking dear makes it rare.
  *
+ * If the supervisor is killed, scores stay raised and cgroups frozen: nobody else knows of them.
+ *
  * Rights, in the initial user namespace, over processes of other users: CAP_SYS_PTRACE to find out
  * what they hold, CAP_KILL, CAP_DAC_OVERRIDE to raise their scores and to freeze cgroups.
  */

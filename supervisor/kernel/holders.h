@@ -40,6 +40,9 @@ struct holder {
  * has kcmp(2). Memory that is only in messages in sockets, or in fixed buffers of io_uring, is held
  * by nobody here.
  *
+ * Before Linux 6.17, waits for processes that are changing their own mappings, which a tenant that
+ * serves its own files (FUSE) can draw out: call it where only that can wait.
+ *
  * All processes together have 262,144 descriptors, mappings and threads looked at, of which each
  * gets its even share, and what others leave of theirs. Of a table that is larger, half a share is
  * looked at from the beginning and half from a place that differs each time: so who hides a file

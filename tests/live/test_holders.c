@@ -10,9 +10,11 @@
 #include <cmocka.h>
 
 #include <limits.h>
+#include <linux/fuse.h>
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 
 #include "kernel/holders.h"
@@ -193,6 +195,89 @@ static void a_process_whose_leader_has_gone_is_seen(void **state)
 {
 	(void)state;
 	assert_thread_is_found(&yes);
+}
+
+/* ---- Files that a tenant serves itself ---- */
+
+/* Answers what it takes to mount and to open the root of a FUSE file system, and nothing more. */
+static void serve_until_opened(int fuse)
+{
+	char request[65536];
+	struct fuse_in_header in;
+
+	for (bool opened = false; !opened;) {
+		struct {
+			struct fuse_out_header header;
+			union {
+				struct fuse_init_out init;
+				struct fuse_open_out open;
+				struct fuse_attr_out attr; /* valid for no time at all */
+			};
+		} out = {0};
+
+		live_check(read(fuse, request, sizeof(request)) > 0);
+		memcpy(&in, request, sizeof(in));
+		out.header.unique = in.unique;
+		out.header.len = sizeof(out.header);
+		if (in.opcode == FUSE_INIT) {
+			out.init.major = FUSE_KERNEL_VERSION;
+			out.init.minor = 31;
+			out.init.max_write = 4096;
+			out.header.len += sizeof(out.init);
+		} else if (in.opcode == FUSE_GETATTR) {
+			out.attr.attr =
+				(struct fuse_attr){.ino = 1, .mode = S_IFDIR | 0755, .nlink = 1};
+			out.header.len += sizeof(out.attr);
+		} else {
+			opened = in.opcode == FUSE_OPENDIR;
+			out.header.len += opened ? sizeof(out.open) : 0;
+			out.header.error = opened ? 0 : -ENOSYS;
+		}
+		live_check(write(fuse, &out, out.header.len) == (ssize_t)out.header.len);
+	}
+}
+
+static void serve_and_hold(int ready, void *argument)
+{
+	char options[128];
+	int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	(void)argument;
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", fuse);
+	if (fuse < 0 || unshare(CLONE_NEWNS) < 0 ||
+		mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		mount("fuse", "/tmp", "fuse", 0, options) < 0)
+		tree_stay(ready, "s", 1);
+
+	pid_t pid = fork();
+
+	live_check(pid >= 0);
+	if (pid == 0) {
+		live_check(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+		serve_until_opened(fuse);
+		for (;;)
+			pause();
+	}
+	live_check(open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0);
+	tree_stay(ready, "r", 1);
+}
+
+static void a_file_system_that_never_answers_is_not_asked(void **state)
+{
+	struct tree_child child = tree_start(serve_and_hold, NULL);
+	char byte;
+
+	(void)state;
+	tree_hear(&child, &byte, 1);
+	if (byte != 'r') {
+		tree_end(&child);
+		live_skip("cannot mount FUSE here");
+	}
+	/* If it were asked, we would wait for ever. */
+	assert_int_equal(found_of(child.pid).held_bytes, 2 * MIB);
+	tree_end(&child);
+	while (waitpid(-1, NULL, 0) > 0)
+		continue;
 }
 
 /* ---- Where it stands in the tree ---- */
@@ -400,6 +485,7 @@ int main(void)
 		cmocka_unit_test(descriptors_and_mappings_hold),
 		cmocka_unit_test(a_thread_with_its_own_table_is_seen),
 		cmocka_unit_test(a_process_whose_leader_has_gone_is_seen),
+		cmocka_unit_test(a_file_system_that_never_answers_is_not_asked),
 		cmocka_unit_test(only_descendants_are_looked_at),
 		cmocka_unit_test(only_descendants_are_opened),
 		cmocka_unit_test(a_pid_that_is_used_again_is_another_process),

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <grp.h>
 #include <pthread.h>
 
 #include "base/clock.h"
@@ -459,6 +460,70 @@ static void holders_answer_to_the_oom_killer(void **state)
 	assert_int_equal(cgroup_teardown(state), 0);
 }
 
+/* As an ordinary user, who can neither open files by handle nor give away what is not his. */
+static int watch_as_a_user(void *argument)
+{
+	struct warden_config config = {.root = getpid()};
+	struct policy_quotas quotas = ledger_quotas();
+	struct ledger_config ledger_config = {.quotas = &quotas};
+	struct tenant *tenant;
+	struct charge charge;
+	struct warden *warden;
+	int ready[2], score = 0;
+	char byte;
+
+	(void)argument;
+	live_check(pipe(ready) == 0 && group_join(NULL) == 0);
+	live_check(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0);
+	/* Who has changed its user is nobody's to look into, until it says so. */
+	live_check(prctl(PR_SET_DUMPABLE, 1) == 0);
+	quotas.oom_attribute = true;
+	quotas.sample_ms = 10;
+	live_check(ledger_new(&ledger_config, &config.ledger) == 0);
+	live_check(tenant_get(config.ledger, "tenant", &tenant) == 0);
+	live_check(!ledger_can_measure(config.ledger));
+	live_check(charge_begin(&charge, tenant, STORE_MEMFD, false) == QUOTA_NONE);
+
+	int fd = memfd_create("held", MFD_CLOEXEC);
+
+	live_check(charge_commit(&charge, fd, &(struct ledger_maker){.name = ""}) == 0);
+
+	pid_t pid = fork();
+
+	live_check(pid >= 0);
+	if (pid == 0) {
+		live_check(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+		fill(fd, 16 * MIB);
+		tree_stay(ready[1], "r", 1);
+	}
+	close(fd);
+	live_check(read(ready[0], &byte, 1) == 1);
+
+	_cleanup_close_ int proc_fd = process_open_dir(pid);
+
+	config.quotas = &quotas;
+	live_check(warden_new(&config, &warden) == 0);
+	for (int i = 0; i < 20000 && score != 250; i++) {
+		usleep(1000);
+		live_check(oom_score_read(proc_fd, &score) == 0);
+	}
+	live_check(score == 250);
+	warden_free(warden);
+	live_check(oom_score_read(proc_fd, &score) == 0 && score == 0);
+	live_check(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+	tenant_unref(tenant);
+	ledger_free(config.ledger);
+	return 0;
+}
+
+static void an_ordinary_user_may_have_a_warden(void **state)
+{
+	assert_int_equal(cgroup_setup(state), 0);
+	assert_int_equal(limit_set(NULL, 64 * MIB), 0);
+	in_child(watch_as_a_user, NULL);
+	assert_int_equal(cgroup_teardown(state), 0);
+}
+
 /* ---- Rest ---- */
 
 static void a_warden_without_files_comes_and_goes(void **state)
@@ -491,6 +556,7 @@ int main(void)
 		cmocka_unit_test(a_tenant_is_frozen_until_it_is_below),
 		cmocka_unit_test(who_shares_our_group_is_denied_instead),
 		cmocka_unit_test(holders_answer_to_the_oom_killer),
+		cmocka_unit_test(an_ordinary_user_may_have_a_warden),
 	};
 
 	return cmocka_run_group_tests(tests, become_subreaper, NULL);
