@@ -6,9 +6,6 @@
 #include "base/clock.h"
 #include "core/ledger_private.h"
 
-/* Charges after which some of the deaths are taken note of, so that their queue stays short. */
-#define DRAIN_EVERY 32
-
 static const struct amounts one_file = {.of[USE_MEMFDS] = 1};
 
 /* ---- Rate ---- */
@@ -126,10 +123,13 @@ static enum quota check_thoroughly(struct tenant *tenant, enum store store)
 	return quota;
 }
 
-static void token_take(struct tenant *tenant)
+/* False where there is none, which only who may not be refused comes to see. */
+static bool token_take(struct tenant *tenant)
 {
-	if (tenant->bucket.level > 0)
-		tenant->bucket.level--;
+	if (tenant->bucket.level == 0)
+		return false;
+	tenant->bucket.level--;
+	return true;
 }
 
 static void token_give_back(struct tenant *tenant)
@@ -146,17 +146,17 @@ enum quota charge_begin(
 
 	*ret_charge = (struct charge){0};
 	ledger_lock(ledger);
-	if (++ledger->since_drain >= DRAIN_EVERY) {
-		ledger->since_drain = 0;
-		deaths_read_some(ledger);
-	}
+	deaths_read_at_times(ledger);
 	quota = check_thoroughly(tenant, store);
 	if (quota != QUOTA_NONE)
 		tenant_count_refused(tenant, quota, store);
 	if (quota == QUOTA_NONE || force) {
-		token_take(tenant);
 		tenant_hold(tenant, &one_file);
-		*ret_charge = (struct charge){.tenant = tenant, .store = store};
+		*ret_charge = (struct charge){
+			.tenant = tenant,
+			.store = store,
+			.token = token_take(tenant),
+		};
 	}
 	ledger_unlock(ledger);
 	return quota;
@@ -171,7 +171,8 @@ void charge_done(struct charge *charge)
 		return;
 	ledger = tenant->ledger;
 	ledger_lock(ledger);
-	token_give_back(tenant);
+	if (charge->token)
+		token_give_back(tenant);
 	tenant_release(tenant, &one_file);
 	ledger_unlock(ledger);
 	*charge = (struct charge){0};

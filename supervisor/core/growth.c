@@ -39,6 +39,7 @@ static uint32_t adopt(struct tenant *tenant, int fd, enum store store)
 	uint32_t i;
 	int r;
 
+	deaths_read_at_times(ledger);
 	ledger_unlock(ledger);
 	r = entry_draft(tenant, store, fd, &draft);
 	ledger_lock(ledger);

@@ -140,12 +140,12 @@ struct filewatch *ledger_watch(struct ledger *ledger, enum filewatch_kind kind)
 /* ---- Quotas ---- */
 
 /*
- * The place of the spill directory among the mounts. Another one on the same file system does for
+ * The place of a directory (taken) among the mounts. Another one on the same file system does for
  * its files as well. Files in an earlier one go on being measured through that.
  */
-static uint8_t spill_mount(struct ledger *ledger, const char *directory)
+static uint8_t mount_place(struct ledger *ledger, int directory)
 {
-	_cleanup_close_ int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int fd = directory;
 	struct stat st, other;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
@@ -161,12 +161,19 @@ static uint8_t spill_mount(struct ledger *ledger, const char *directory)
 	return MOUNT_NONE;
 }
 
-static void quotas_set(struct ledger *ledger, const struct policy_quotas *quotas)
+/* Without the lock: a disk may take its time. -1 where there is nothing to measure. */
+static int spill_open(const struct ledger *ledger, const struct policy_quotas *quotas)
+{
+	if (!quotas->spill_directory || !ledger->can_measure)
+		return -1;
+	return open(quotas->spill_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void quotas_set(
+	struct ledger *ledger, const struct policy_quotas *quotas, int spill_directory)
 {
 	ledger->quotas = *quotas;
-	ledger->spill_mount = quotas->spill_directory && ledger->can_measure
-				      ? spill_mount(ledger, quotas->spill_directory)
-				      : MOUNT_NONE;
+	ledger->spill_mount = mount_place(ledger, spill_directory);
 	/* The policy may be gone before us. */
 	ledger->quotas.spill_directory = NULL;
 }
@@ -179,12 +186,14 @@ static void fit_tmpfs(struct tenant *tenant, void *userdata)
 
 void ledger_set_quotas(struct ledger *ledger, const struct policy_quotas *quotas)
 {
+	int spill_directory = spill_open(ledger, quotas);
+
 	ledger_lock(ledger);
 	/* What came in so far came in by the old rate. */
 	for (uint32_t i = 0; i < ledger->tenant_max; i++)
 		if (ledger->tenants[i])
 			tenant_change_rate(ledger->tenants[i], quotas);
-	quotas_set(ledger, quotas);
+	quotas_set(ledger, quotas, spill_directory);
 	ledger_unlock(ledger);
 	ledger_each_tenant(ledger, fit_tmpfs, NULL);
 }
@@ -218,7 +227,7 @@ int ledger_new(const struct ledger_config *config, struct ledger **ret_ledger)
 		ledger_free(ledger);
 		return r;
 	}
-	quotas_set(ledger, config->quotas);
+	quotas_set(ledger, config->quotas, spill_open(ledger, config->quotas));
 	*ret_ledger = ledger;
 	return 0;
 }

@@ -98,6 +98,7 @@ int ledger_each_tenant(struct ledger *ledger, tenant_fn *fn, void *userdata);
 struct charge {
 	struct tenant *tenant; /* borrowed; NULL: nothing is charged */
 	enum store store;
+	bool token; /* of QUOTA_RATE: one was taken */
 };
 
 /*
@@ -105,8 +106,9 @@ struct charge {
  * at or above QUOTA_SIZE, QUOTA_RESIDENT, QUOTA_HUGETLB or, for STORE_DISK, QUOTA_SPILL, after
  * having measured again what may have changed. Returns QUOTA_NONE with *ret_charge to be ended by
  * charge_commit() or charge_done(); or what is used up: then nothing is charged, and the refusal is
- * counted. With force (audit mode) the charge is made all the same, and the return value says what
- * would have been refused.
+ * counted, unless the policy has such files spill. With force (audit mode) the charge is made all
+ * the same, and the return value and the counter say what would have been refused. QUOTA_SPILL is
+ * about the files of all tenants together, as there is one spill directory.
  */
 enum quota charge_begin(
 	struct charge *ret_charge, struct tenant *tenant, enum store store, bool force);
@@ -121,8 +123,9 @@ struct ledger_maker {
 
 /*
  * Enters the file behind fd (borrowed): from here on its own end gives the charge back, also when
- * it is never injected and just closed. Returns 0, or -errno when its end cannot be watched; then
- * the charge is still the caller's, and the file must not be given to anybody.
+ * it is never injected and just closed. Returns 0, or -errno when its end cannot be watched, or
+ * there is no memory; then the charge is still the caller's, and the file must not be given to
+ * anybody.
  */
 int charge_commit(struct charge *charge, int fd, const struct ledger_maker *maker);
 
@@ -151,7 +154,8 @@ bool ledger_is_memfile(struct ledger *ledger, const struct stat *st);
  * that the ledger does not know (made before, received from outside, allowed) is entered first, by
  * fd, as tenant's. Charges the tenant that the file is entered under, which may be another one than
  * the caller's. Returns QUOTA_NONE or what is used up: QUOTA_MEMFD_SIZE, QUOTA_SIZE,
- * QUOTA_RESIDENT, QUOTA_HUGETLB, QUOTA_SPILL. force as above.
+ * QUOTA_RESIDENT, QUOTA_HUGETLB, QUOTA_SPILL. A file that cannot be entered must not grow:
+ * QUOTA_SIZE, or QUOTA_HUGETLB. force as above. Any other file needs nothing.
  */
 enum quota growth_begin(struct growth *ret_growth, struct tenant *tenant, int fd,
 	const struct stat *st, uint64_t new_size, uint64_t new_pages, bool force);

@@ -18,8 +18,11 @@ static void on_death(const struct filewatch_name *name, void *userdata)
 		entry_remove(ledger, i);
 }
 
-/* Each of them is read at most once: the lock is not held for as long as a flood takes. */
-bool deaths_read_some(struct ledger *ledger)
+/*
+ * True when there may be more. Each of them is read at most once: the lock is not held for as long
+ * as a flood takes.
+ */
+static bool read_some(struct ledger *ledger)
 {
 	bool more = false;
 
@@ -31,6 +34,17 @@ bool deaths_read_some(struct ledger *ledger)
 		more |= r == 1 || r == -EOVERFLOW;
 	}
 	return more;
+}
+
+/* One read takes more than twice as many. */
+#define READ_EVERY 32
+
+void deaths_read_at_times(struct ledger *ledger)
+{
+	if (++ledger->since_read < READ_EVERY)
+		return;
+	ledger->since_read = 0;
+	read_some(ledger);
 }
 
 static enum entry_watch watch_of(enum filewatch_kind kind)
@@ -91,7 +105,7 @@ static void recover(struct ledger *ledger)
 void deaths_read(struct ledger *ledger)
 {
 	/* The last look, which finds nothing, is under the same lock as what the caller does. */
-	while (deaths_read_some(ledger))
+	while (read_some(ledger))
 		ledger_breathe(ledger);
 	if (ledger->incomplete)
 		recover(ledger);

@@ -125,7 +125,7 @@ struct ledger {
 	uint8_t spill_mount;         /* of the spill directory in use */
 	uint32_t evictable;          /* entries */
 	unsigned incomplete;         /* set of 1 << kind: some of its reports were lost */
-	unsigned since_drain;        /* charges */
+	unsigned since_read;         /* files that were about to be entered */
 	uint64_t sweepable_ns; /* CLOCK_MONOTONIC: when files of memfd_secret may be looked for */
 	struct table table;
 	struct sums sums;        /* of all tenants */
@@ -187,8 +187,11 @@ uint32_t entry_find(struct ledger *ledger, uint64_t dev, uint64_t ino);
 
 /* ---- Deaths ---- */
 
-/* Takes note of some of the deaths. True when there may be more. */
-bool deaths_read_some(struct ledger *ledger);
+/*
+ * For whoever is about to enter a file: takes note of some of the deaths, once in a while, so that
+ * their queue stays short. Nobody is woken to do it.
+ */
+void deaths_read_at_times(struct ledger *ledger);
 /* Takes note of all deaths up to now. May let go of the lock and take it again. */
 void deaths_read(struct ledger *ledger);
 /* The same for files whose end is not reported and can only be looked for. */

@@ -49,10 +49,19 @@ static int tmpfs_make(struct tenant *tenant, uint64_t limit)
 		tenant->tmpfs_limit = limit;
 	} else if (is_lasting(r)) {
 		ledger->tmpfs_error = r;
-		ledger_note(ledger, NOTICE_TMPFS);
 	}
 	ledger_unlock(ledger);
 	return r;
+}
+
+/* With no lock held, so that whoever hears of it may do as he likes. */
+static void note_if_lasting(struct ledger *ledger, int error)
+{
+	if (!is_lasting(error))
+		return;
+	ledger_lock(ledger);
+	ledger_note(ledger, NOTICE_TMPFS);
+	ledger_unlock(ledger);
 }
 
 int tenant_tmpfs(struct tenant *tenant, struct tmpfs **ret_tmpfs)
@@ -76,8 +85,10 @@ int tenant_tmpfs(struct tenant *tenant, struct tmpfs **ret_tmpfs)
 		tmpfs = tenant->tmpfs;
 		pthread_mutex_unlock(&tenant->tmpfs_lock);
 	}
-	if (!tmpfs)
+	if (!tmpfs) {
+		note_if_lasting(ledger, r);
 		return r;
+	}
 	*ret_tmpfs = tmpfs;
 	return 0;
 }
