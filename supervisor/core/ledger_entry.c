@@ -140,13 +140,15 @@ void entry_remove(struct ledger *ledger, uint32_t index)
 }
 
 /*
- * A number may be another file's by now, if the end of the one that had it is still in the queue.
- * (On tmpfs numbers are not used again; on hugetlbfs after 2^32 files, on a disk at once.)
+ * On a disk a number may be another file's by now, if the end of the one that had it is still in
+ * the queue. In memory they count up, and come again long after that was read, if ever.
  */
 uint32_t entry_find(struct ledger *ledger, uint64_t dev, uint64_t ino)
 {
-	if (table_find_inode(&ledger->table, dev, ino) == 0)
-		return 0;
+	const uint32_t index = table_find_inode(&ledger->table, dev, ino);
+
+	if (index == 0 || table_at(&ledger->table, index)->store != STORE_DISK)
+		return index;
 	deaths_read(ledger);
 	return table_find_inode(&ledger->table, dev, ino);
 }
