@@ -17,6 +17,8 @@ shared_make() {
 	printf 'version: 1\ndefault: emulate\n' >"$SHARED/emulate.yaml"
 	printf 'version: 1\ndefault: {action: deny, errno: EPERM}\n' >"$SHARED/deny.yaml"
 	printf 'version: 1\ndefault: allow\n' >"$SHARED/allow.yaml"
+	printf 'version: 1\ndefault: emulate\nbudget: {tenant: {resident: 64MiB}}\n' \
+		>"$SHARED/tmpfs.yaml"
 	chmod -R a+rX "$SHARED"
 	export SHARED
 }

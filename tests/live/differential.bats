@@ -4,18 +4,7 @@
 
 # Scripts for an inner shell stand in single quotes; bats runs each test in a subshell.
 # shellcheck disable=SC2016,SC2030,SC2031
-load common
-
-# same NATIVE SUPERVISED: the recordings are whole and equal.
-same() {
-	[ "$(wc -l <"$1")" -gt "${LINES_WANTED:-1000}" ]
-	grep -q 'error: 22$' "$1"
-	diff -u "$1" "$2" >difference || {
-		grep -c '^[-+]' difference
-		head -n 60 difference
-		return 1
-	}
-}
+load differential
 
 # compare COMMAND...: the same natively and as the command of `run`.
 compare() {
@@ -35,17 +24,6 @@ compare_inside() {
 	"${prefix[@]}" "$@" >native
 	"${prefix[@]}" "$SHARED/fdwarden" run --policy "$SHARED/emulate.yaml" -- "$@" >supervised
 	same native supervised
-}
-
-# probe_in_noexec SCOPE: in a PID namespace of its own with that vm.memfd_noexec.
-probe_in_noexec() {
-	unshare --pid --fork --mount-proc sh -c "echo $1 >/proc/sys/vm/memfd_noexec && exec \"\$@\"" \
-		sh "$SHARED/memfd-probe"
-}
-
-require_noexec() {
-	if [ ! -e /proc/sys/vm/memfd_noexec ]; then missing "no vm.memfd_noexec (Linux 6.3)"; fi
-	require unshare --pid --fork --mount-proc true
 }
 
 @test "the caller's own ids" {
