@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "core/budget.h"
+#include "kernel/cgroup_hugetlb.h"
 
 const char *budget_exceeded(const struct policy *policy, struct facts *facts)
 {
@@ -20,6 +21,19 @@ const char *budget_exceeded(const struct policy *policy, struct facts *facts)
 	return NULL;
 }
 
+bool hugetlb_has_room(
+	const struct policy_quotas *quotas, pid_t tid, uint32_t memfd_flags, uint64_t bytes)
+{
+	struct hugetlb_room room;
+
+	if (quotas->limits[QUOTA_HUGETLB] == QUOTA_UNLIMITED ||
+		hugetlb_headroom(tid, memfd_flags, &room) < 0)
+		return true;
+	if (bytes < room.page_bytes)
+		bytes = room.page_bytes;
+	return bytes <= room.cgroup_bytes && bytes <= room.pool_bytes;
+}
+
 const char *quota_reason(enum quota quota)
 {
 	switch (quota) {
@@ -32,7 +46,8 @@ const char *quota_reason(enum quota quota)
 	case QUOTA_RESIDENT:
 		return "the tenant's files hold as much memory as budget.tenant.resident allows";
 	case QUOTA_HUGETLB:
-		return "the tenant's huge-page files reach budget.tenant.hugetlb";
+		return "the huge pages of budget.tenant.hugetlb, of the cgroup, or of the machine "
+		       "are used up";
 	case QUOTA_RATE:
 		return "the tenant makes files faster than budget.tenant.rate";
 	case QUOTA_MEMFD_SIZE:

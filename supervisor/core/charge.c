@@ -234,3 +234,10 @@ int charge_commit(struct charge *charge, int fd, const struct ledger_maker *make
 	ledger_unlock(ledger);
 	return r;
 }
+
+void charge_return_rate(struct tenant *tenant)
+{
+	ledger_lock(tenant->ledger);
+	token_give_back(tenant);
+	ledger_unlock(tenant->ledger);
+}

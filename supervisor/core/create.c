@@ -88,6 +88,17 @@ static void session_apply_budget(struct session *session, struct decision *decis
 	}
 }
 
+/* A file of huge pages is no use to anybody without a single one. */
+static void session_want_huge_pages(struct session *session, struct decision *decision)
+{
+	const uint32_t flags = emulated_flags(session, decision);
+
+	if (flags & MFD_HUGETLB && !hugetlb_has_room(policy_quotas(session->view.policy),
+					   session->facts.tid, flags, 0))
+		quota_refuse(
+			session->view.policy, QUOTA_HUGETLB, quota_reason(QUOTA_HUGETLB), decision);
+}
+
 /* What the file is made from: our own copies of the checked arguments. Returns 0 or -errno. */
 static int request_init(struct session *session, const struct decision *decision,
 	struct memfile_request *ret_request)
@@ -242,6 +253,8 @@ static int session_inject(
 			session->wait_killable, &outcome->fd);
 		if (r >= 0)
 			return r;
+		if (outcome->tenant)
+			charge_return_rate(outcome->tenant);
 		/* Never fall open: what cannot be injected is refused. */
 		outcome->error = r == -EMFILE ? EMFILE : ENOMEM;
 	} else {
@@ -301,6 +314,8 @@ int session_create(struct session *session, uint64_t id, struct outcome *outcome
 	session_judge(session, decision);
 	if (decision->verdict == VERDICT_ALLOW || decision->verdict == VERDICT_EMULATE)
 		session_apply_budget(session, decision);
+	if (decision->verdict == VERDICT_EMULATE)
+		session_want_huge_pages(session, decision);
 	if (decision->verdict == VERDICT_EMULATE)
 		session_want_name(session, decision);
 	if (decision->verdict == VERDICT_EMULATE)

@@ -132,6 +132,12 @@ int charge_commit(struct charge *charge, int fd, const struct ledger_maker *make
 /* Gives the charge back unless it was committed; a zeroed charge is allowed. For cleanup(). */
 void charge_done(struct charge *charge);
 
+/*
+ * The tenant got nothing after all: a file that was committed could not be injected. Its own end
+ * gives back all but the rate, which this does.
+ */
+void charge_return_rate(struct tenant *tenant);
+
 /* ---- Growing a file ---- */
 
 /* The growth of one file, until it has happened or failed. */

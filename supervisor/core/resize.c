@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/memfd.h"
 #include "core/budget.h"
 #include "core/resize_errand.h"
 #include "kernel/notify.h"
@@ -231,6 +232,19 @@ static int truncate_refuse(const struct job *job, int copy, const struct stat *s
 	return job->outcome->error;
 }
 
+/* Whether there are the huge pages for it, should it be a file of such. */
+static bool has_huge_pages(const struct job *job, int copy, const struct stat *st, uint64_t bytes)
+{
+	struct statfs fs;
+
+	/* A file of huge pages names one as its block (fs/stat.c); other files may as well. */
+	if (job->resize->quotas->limits[QUOTA_HUGETLB] == QUOTA_UNLIMITED ||
+		fstatfs(copy, &fs) < 0 || fs.f_type != HUGETLBFS_MAGIC || st->st_blksize <= 0)
+		return true;
+	return hugetlb_has_room(job->resize->quotas, job->resize->tid,
+		(uint32_t)__builtin_ctzl((unsigned long)st->st_blksize) << MFD_HUGE_SHIFT, bytes);
+}
+
 static int truncate_grow(const struct job *job, int copy, const struct stat *st)
 {
 	const struct resize *resize = job->resize;
@@ -245,6 +259,8 @@ static int truncate_grow(const struct job *job, int copy, const struct stat *st)
 		return error ? error : ABOVE_FILE_SIZE_LIMIT;
 	}
 	quota = growth_begin(&growth, resize->tenant, copy, st, size, 0, resize->audit);
+	if (quota == QUOTA_NONE && !has_huge_pages(job, copy, st, size - (uint64_t)st->st_size))
+		quota = QUOTA_HUGETLB;
 	if (quota != QUOTA_NONE && !resize->audit)
 		return truncate_refuse(job, copy, st, quota);
 	/* What the kernel says to us it would have said to the caller. */

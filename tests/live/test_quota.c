@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -493,6 +494,72 @@ static int break_every_quota(void *unused)
 	return 0;
 }
 
+static int ask_for_huge_pages(void *unused)
+{
+	int fd;
+
+	(void)unused;
+	fd = memfd_create("huge", MFD_HUGETLB | MFD_HUGE_2MB);
+	if (fd < 0)
+		return errno == ENODEV ? LIVE_EXIT_SKIP : errno;
+	live_check(ftruncate(fd, 2 << 20) == 0);
+	live_check(ftruncate(fd, 4 << 20) == -1 && errno == ENOMEM);
+	return 0;
+}
+
+/* Free pages of 2 MiB in the machine's pool. */
+static int huge_pages_free(void)
+{
+	char text[32];
+
+	return fd_read_file_at(AT_FDCWD, "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages",
+		       text, sizeof(text)) > 0
+		       ? atoi(text)
+		       : 0;
+}
+
+static void test_huge_pages(void **state)
+{
+	bool any = huge_pages_free() > 0;
+	int status;
+
+	(void)state;
+	status = play("version: 1\nbudget: {tenant: {hugetlb: 3MiB}}\n", ask_for_huge_pages);
+	if (status == LIVE_EXIT_SKIP)
+		live_skip("no huge pages of 2 MiB here");
+	assert_int_equal(status, any ? 0 : ENOMEM);
+	assert_non_null(strstr(event_with(ENOMEM)->reason, "huge"));
+}
+
+static int run_out_of_descriptors(void *unused)
+{
+	const struct rlimit limit = {.rlim_cur = 64, .rlim_max = 64};
+
+	(void)unused;
+	live_check(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	while (dup(0) >= 0)
+		continue;
+	for (int i = 0; i < 200; i++)
+		live_check(
+			memfd_create("x", i % 2 ? MFD_ALLOW_SEALING : 0) == -1 && errno == EMFILE);
+	close(63);
+	live_check(memfd_create("x", 0) == 63);
+	close(63);
+	live_check(memfd_create("x", MFD_ALLOW_SEALING) == 63);
+	return 0;
+}
+
+/* What could not be injected was never there. */
+static void test_failed_injections_are_given_back(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		play("version: 1\nbudget: {tenant: {memfds: 1, size: 1MiB, resident: 1MiB, "
+		     "rate: 300/h}}\n",
+			run_out_of_descriptors),
+		0);
+}
+
 static void test_audit_refuses_nothing(void **state)
 {
 	(void)state;
@@ -536,6 +603,8 @@ int main(void)
 		cmocka_unit_test(test_other_calls_are_refused),
 		cmocka_unit_test(test_secrets_count),
 		cmocka_unit_test(test_noexec),
+		cmocka_unit_test(test_huge_pages),
+		cmocka_unit_test(test_failed_injections_are_given_back),
 		cmocka_unit_test(test_audit_refuses_nothing),
 		cmocka_unit_test(test_policies_that_cannot_follow),
 	};
