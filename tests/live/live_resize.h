@@ -46,14 +46,21 @@ static inline void scene_init(struct scene *scene)
 		scene->quotas.limits[i] = QUOTA_UNLIMITED;
 }
 
-/* Starts the child: what it calls from then on waits for scene_answer(). */
-static inline void scene_start(struct scene *scene, live_main_fn *run, void *argument)
+/* Makes the tenant, for what is to be made ahead of the child. */
+static inline void scene_open(struct scene *scene)
 {
 	const struct ledger_config config = {.quotas = &scene->quotas};
 
-	live_spawn_calls(&scene->child, CALL_FTRUNCATE | CALL_FALLOCATE, run, argument);
 	assert_int_equal(ledger_new(&config, &scene->ledger), 0);
 	assert_int_equal(tenant_get(scene->ledger, "scene", &scene->tenant), 0);
+}
+
+/* Starts the child: what it calls from then on waits for scene_answer(). */
+static inline void scene_start(struct scene *scene, live_main_fn *run, void *argument)
+{
+	if (!scene->ledger)
+		scene_open(scene);
+	live_spawn_calls(&scene->child, CALL_FTRUNCATE | CALL_FALLOCATE, run, argument);
 	assert_int_equal(tracee_cache_new(&scene->cache), 0);
 
 	const struct resizer_config resizer = {

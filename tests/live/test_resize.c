@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "kernel/compat.h"
+#include "kernel/tmpfs.h"
 #include "live.h"
 #include "live_resize.h"
 
@@ -177,6 +178,119 @@ static void test_to_shrink_is_never_refused(void **state)
 	assert_int_equal(scene.status, 0);
 	assert_int_equal(scene.count, 2);
 }
+
+/* ---- Files elsewhere ---- */
+
+/* Exit status of a child for which the machine has not what it needs. */
+#define NOT_HERE 77
+
+static int child_has_huge_pages(void *argument)
+{
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+	struct stat st;
+
+	(void)argument;
+	if (fd < 0)
+		return NOT_HERE;
+	live_check(fstat(fd, &st) == 0);
+
+	const off_t page = st.st_blksize;
+
+	live_check(ftruncate(fd, page) == 0 && size_of(fd) == page);
+	live_check(fails(ftruncate(fd, page + 1), EINVAL));
+	live_check(fails(ftruncate(fd, INT64_C(1) << 40), ENOMEM) && size_of(fd) == page);
+	live_check(fails(ftruncate(fd, (INT64_C(1) << 40) + 1), EINVAL));
+	live_check(fails(fallocate(fd, 0, INT64_C(1) << 40, page), ENOMEM));
+	live_check(ftruncate(fd, 0) == 0);
+	return 0;
+}
+
+static void test_limit_of_huge_pages(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	scene_init(&scene);
+	scene.quotas.limits[QUOTA_HUGETLB] = UINT64_C(1) << 39;
+	/* Counts nowhere else. */
+	scene.quotas.limits[QUOTA_SIZE] = 1;
+	scene_play(&scene, child_has_huge_pages, NULL);
+	if (scene.status == NOT_HERE)
+		live_skip("no huge pages");
+	assert_int_equal(scene.status, 0);
+	assert_int_equal(scene.count, 2);
+	assert_int_equal(scene.outcomes[0].quota, QUOTA_HUGETLB);
+	assert_int_equal(scene.use.hugetlb, 0);
+}
+
+static int child_resizes_its_own(void *argument)
+{
+	(void)argument;
+	live_check(ftruncate(own_fd, MIB) == 0 && size_of(own_fd) == MIB);
+	live_check(fails(ftruncate(own_fd, 2 * MIB + 1), ENOSPC) && size_of(own_fd) == MIB);
+	live_check(fallocate(own_fd, 0, MIB, 4096) == 0 && size_of(own_fd) == MIB + 4096);
+	live_check(fails(fallocate(own_fd, 0, 2 * MIB, 1), ENOSPC));
+	live_check(ftruncate(own_fd, 0) == 0 && ftruncate(own_fd, 2 * MIB) == 0);
+	live_check(close(own_fd) == 0);
+	return 0;
+}
+
+/* In the scene's ledger, as one that was made for its tenant. */
+static void own_fd_enter(struct scene *scene, enum store store)
+{
+	const struct ledger_maker maker = {.pid = getpid(), .name = "own", .name_len = 3};
+	struct charge charge;
+
+	assert_int_equal(charge_begin(&charge, scene->tenant, store, false), QUOTA_NONE);
+	assert_int_equal(charge_commit(&charge, own_fd, &maker), 0);
+}
+
+static void own_fd_play(struct scene *scene, enum quota quota)
+{
+	scene_start(scene, child_resizes_its_own, NULL);
+	own_fd = fd_close(own_fd);
+	scene_run(scene);
+	scene_end(scene);
+	assert_int_equal(scene->status, 0);
+	assert_int_equal(scene->count, 2);
+	assert_int_equal(scene->outcomes[0].quota, quota);
+	assert_int_equal(scene->outcomes[1].quota, quota);
+	assert_int_equal(scene->use.memfds, 0);
+}
+
+static void test_file_on_a_tmpfs(void **state)
+{
+	struct tmpfs *tmpfs = NULL;
+	struct scene scene;
+
+	(void)state;
+	live_require_root();
+	scene_init(&scene);
+	scene.quotas.limits[QUOTA_RESIDENT] = 64 * MIB;
+	scene.quotas.limits[QUOTA_SIZE] = 2 * MIB;
+	scene_open(&scene);
+	assert_int_equal(tenant_tmpfs(scene.tenant, &tmpfs), 0);
+	own_fd = tmpfs_create(tmpfs, "own", false);
+	assert_return_code(own_fd, -own_fd);
+	own_fd_enter(&scene, STORE_TMPFS);
+	own_fd_play(&scene, QUOTA_SIZE);
+}
+
+static void test_file_on_a_disk(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	scene_init(&scene);
+	scene.quotas.limits[QUOTA_SPILL] = 2 * MIB;
+	scene_open(&scene);
+	own_fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	assert_return_code(own_fd, errno);
+	own_fd_enter(&scene, STORE_DISK);
+	own_fd_play(&scene, QUOTA_SPILL);
+}
+
+/* ---- 32 bits ---- */
 
 #ifdef __x86_64__
 static int child_is_i386(void *argument)
@@ -451,6 +565,9 @@ static int run_all(void)
 		cmocka_unit_test(test_limit_of_memory),
 		cmocka_unit_test(test_pages_behind_the_end),
 		cmocka_unit_test(test_to_shrink_is_never_refused),
+		cmocka_unit_test(test_limit_of_huge_pages),
+		cmocka_unit_test(test_file_on_a_tmpfs),
+		cmocka_unit_test(test_file_on_a_disk),
 #ifdef __x86_64__
 		cmocka_unit_test(test_i386),
 #endif
