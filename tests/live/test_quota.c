@@ -555,7 +555,7 @@ static void test_failed_injections_are_given_back(void **state)
 	(void)state;
 	assert_int_equal(
 		play("version: 1\nbudget: {tenant: {memfds: 1, size: 1MiB, resident: 1MiB, "
-		     "rate: 300/h}}\n",
+		     "rate: 300/h, burst: 2}}\n",
 			run_out_of_descriptors),
 		0);
 }
