@@ -251,6 +251,8 @@ static int session_inject(
 	if (file >= 0) {
 		r = notify_inject(session->listener, id, file, close_on_exec,
 			session->wait_killable, &outcome->fd);
+		if (r == NOTIFY_OK && session->resizer)
+			resizer_expect(session->resizer, session->facts.tid, outcome->fd);
 		if (r >= 0)
 			return r;
 		if (outcome->tenant)

@@ -3,7 +3,8 @@
 /*
  * caller CALL COUNT [NAME]: times single system calls and prints one line of JSON. CALL is one of
  * memfd (memfd_create(2); the close(2) after it is not timed), memfd-close (both are),
- * truncate-memfd and truncate-file (ftruncate(2) that makes a file larger and smaller in turns), or
+ * truncate-memfd and truncate-file (ftruncate(2) that makes a file larger and smaller in turns),
+ * truncate-new (the first ftruncate(2) of each of many memfds; the other calls are not timed), or
  * getppid (timed in batches, as one call is no longer than the clock is wide).
  */
 
@@ -64,6 +65,21 @@ static uint64_t truncate_time(void)
 	return clock_now_ns(CLOCK_MONOTONIC) - start;
 }
 
+static uint64_t truncate_new_time(void)
+{
+	int fd = (int)syscall(__NR_memfd_create, name, 3UL);
+	uint64_t start = clock_now_ns(CLOCK_MONOTONIC);
+	int r = ftruncate(fd, 8192);
+	uint64_t end = clock_now_ns(CLOCK_MONOTONIC);
+
+	if (r < 0) {
+		perror("caller: ftruncate");
+		exit(1);
+	}
+	close(fd);
+	return end - start;
+}
+
 static void resized_open(bool memfd)
 {
 	const char *directory = getenv("TMPDIR");
@@ -116,6 +132,7 @@ static const struct {
 	{"memfd-close", memfd_close_time, 1},
 	{"truncate-memfd", truncate_time, 1},
 	{"truncate-file", truncate_time, 1},
+	{"truncate-new", truncate_new_time, 1},
 	{"getppid", getppid_time, BATCH},
 };
 

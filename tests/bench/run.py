@@ -38,6 +38,8 @@ rules:
 }
 
 
+TRUNCATES = ("truncate-memfd", "truncate-new", "truncate-file")
+
 # Where the files of a tenant with quotas are; all of them are in the ledger but those of "none".
 BACKINGS = ("none", "memfd", "tmpfs", "disk")
 
@@ -102,8 +104,7 @@ class Bench:
         yield "create+close: bare loop", [self.bare_loop, "emulate2", "--"], "memfd-close"
         for backing in BACKINGS:
             yield f"create+close: {backing}", self.fdwarden(f"backing-{backing}"), "memfd-close"
-        for file in ("memfd", "file"):
-            call = f"truncate-{file}"
+        for call in TRUNCATES:
             yield f"{call}: native", [], call
             yield f"{call}: bare loop", [self.bare_loop, "ftruncate", "--"], call
             yield f"{call}: fdwarden", self.fdwarden("backing-memfd"), call
@@ -181,7 +182,7 @@ def compare(rounds):
         result[f"emulate to 2 steps {figure[:-3]}"] = ratio(
             rounds, "emulate: fdwarden", "emulate2: bare loop", figure
         )
-    for call in ("truncate-memfd", "truncate-file"):
+    for call in TRUNCATES:
         for figure in FIGURES:
             result[f"{call} {figure[:-3]}"] = ratio(
                 rounds, f"{call}: fdwarden", f"{call}: bare loop", figure
