@@ -86,6 +86,43 @@ static void show_each(struct ledger *ledger, struct tenant *tenant)
 		(double)counted / (double)native);
 }
 
+static uint64_t run_resize(struct tenant *tenant, int fd)
+{
+	uint64_t start_ns = clock_now_ns(CLOCK_MONOTONIC);
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct growth growth = {0};
+		struct stat st;
+
+		CHECK(fstat(fd, &st) == 0);
+		if (tenant)
+			CHECK(growth_begin(&growth, tenant, fd, &st, (uint64_t)i, 0, false) ==
+				QUOTA_NONE);
+		CHECK(ftruncate(fd, i) == 0);
+		if (tenant) {
+			CHECK(fstat(fd, &st) == 0);
+			growth_commit(&growth, &st);
+		}
+	}
+	return (clock_now_ns(CLOCK_MONOTONIC) - start_ns) / ROUNDS;
+}
+
+static void show_resize(struct tenant *tenant)
+{
+	int fd = file_new(tenant);
+	uint64_t native = UINT64_MAX, counted = UINT64_MAX;
+
+	for (int i = 0; i < REPEATS; i++) {
+		uint64_t n = run_resize(NULL, fd), c = run_resize(tenant, fd);
+
+		native = n < native ? n : native;
+		counted = c < counted ? c : counted;
+	}
+	printf("fstat+ftruncate: native %.2f us, in the ledger %.2f us\n", (double)native / 1e3,
+		(double)counted / 1e3);
+	close(fd);
+}
+
 /* Of this process, in bytes. */
 static uint64_t resident_now(void)
 {
@@ -189,6 +226,7 @@ int main(int argc, char **argv)
 	CHECK(ledger_new(&config, &ledger) == 0);
 	CHECK(tenant_get(ledger, "bench", &tenant) == 0);
 	show_each(ledger, tenant);
+	show_resize(tenant);
 	fflush(stdout);
 	show_many(ledger, tenant, count);
 	tenant_unref(tenant);

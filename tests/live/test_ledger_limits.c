@@ -203,7 +203,10 @@ static int go_without_watches(void)
 	fixture.quotas = ledger_quotas();
 	fixture.quotas.limits[QUOTA_MEMFDS] = 2;
 	fixture_start(&fixture);
-	assert_true(ledger_can_measure(fixture.ledger));
+	if (!ledger_can_measure(fixture.ledger)) {
+		assert_false(live_must_run());
+		return 0;
+	}
 	one = ledger_memfd(fixture.tenant);
 	two = ledger_memfd(fixture.tenant);
 	assert_int_equal(fixture.notices, 1);
