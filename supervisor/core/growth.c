@@ -171,6 +171,19 @@ static void reserve(struct tenant *owner, struct growth *growth, const struct am
 	growth->turn = ++table_at(&ledger->table, i)->turn;
 }
 
+/*
+ * What the file may come to hold: on top of what it has now, as since the entry's figure was
+ * measured it may have given some back; and on top of what earlier growths that were left to the
+ * kernel may still bring, where a sample will tell. Else they are forgotten as soon as they show.
+ */
+static uint64_t resident_to_be(const struct entry *entry, const struct stat *st, uint64_t new_pages)
+{
+	const uint64_t now = stat_resident(st);
+	const bool is_measured = entry->mount != MOUNT_NONE;
+
+	return add_saturated(is_measured ? max_u64(now, entry->left_resident) : now, new_pages);
+}
+
 /* For a file that is entered. */
 static enum quota begin(struct growth *growth, struct ledger *ledger, uint32_t index,
 	const struct stat *st, uint64_t new_pages, bool force)
@@ -180,9 +193,7 @@ static enum quota begin(struct growth *growth, struct ledger *ledger, uint32_t i
 	enum quota quota;
 
 	see(ledger, index, st);
-	/* From what it has now: since the entry's figure was measured it may have given some back.
-	 */
-	growth->resident = add_saturated(stat_resident(st), new_pages);
+	growth->resident = resident_to_be(table_at(&ledger->table, index), st, new_pages);
 	quota = check_thoroughly(owner, growth, &more);
 	if (!fits_one_file(ledger, growth, st, new_pages))
 		quota = QUOTA_MEMFD_SIZE;
@@ -312,8 +323,7 @@ bool tenant_may_grow_unseen(struct tenant *tenant, uint64_t bytes)
 	bool may;
 
 	ledger_lock(ledger);
-	/* Pages come when they are touched; where those cannot be measured, sizes stand for them.
-	 */
+	/* Pages come when they are touched. Where they are not measured, sizes stand for them. */
 	all.of[USE_MEMFDS] = 0;
 	all.of[USE_SIZE] = add_saturated(tenant->unseen.of[USE_SIZE], bytes);
 	all.of[USE_RESIDENT] = ledger->can_measure ? 0 : all.of[USE_SIZE];

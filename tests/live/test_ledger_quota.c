@@ -283,6 +283,11 @@ static void pages_asked_for_are_reserved(void **state)
 	growth_done(&growth);
 	assert_int_equal(ledger_used(fixture->tenant).resident, 32 * KIB);
 	assert_int_equal(ledger_used(fixture->tenant).size, 32 * KIB);
+	/* The next one may be faster, or both slow. */
+	assert_int_equal(growth_begin(&growth, fixture->tenant, fd, &st, 32 * KIB, 16 * KIB, false),
+		QUOTA_NONE);
+	growth_leave(&growth);
+	assert_int_equal(ledger_used(fixture->tenant).resident, 48 * KIB);
 	/* It never happened. */
 	ledger_sample(fixture->ledger, fixture->tenant);
 	assert_int_equal(ledger_used(fixture->tenant).resident, 0);
