@@ -157,9 +157,8 @@ static struct finding answered(const struct view *view)
 		break;
 	case OVERRUN_FREEZE:
 		if (view->machine->freezer)
-			return sampled(
-				"over budget.tenant.resident a tenant with a cgroup of its own is "
-				"frozen");
+			return sampled("over budget.tenant.resident the cgroup of the largest "
+				       "holder is frozen, if that is not ours too");
 		return sampled("over budget.tenant.resident there is no more (no cgroup can be "
 			       "frozen here)");
 	case OVERRUN_KILL:
