@@ -289,7 +289,7 @@ static struct finding judge_page_fault_any(const struct view *view)
 static struct finding judge_write_disk(const struct view *view)
 {
 	if (!view->making.disk && view->quotas->spills == 0)
-		return closed(none_made);
+		return closed_always(none_made);
 	if (!view->machine->handles)
 		return open_(not_measured);
 	return sampled("over budget.spill.size there is no more");

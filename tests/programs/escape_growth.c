@@ -60,7 +60,8 @@ static enum outcome grow_files(
 	uint64_t total = 0;
 	enum outcome outcome = STOPPED;
 
-	while (made < count && (fds[made] = make(NAME_OTHER, MFD_CLOEXEC | flags)) >= 0)
+	while (made < count && made < FILES_MAX &&
+		(fds[made] = make(NAME_OTHER, MFD_CLOEXEC | flags)) >= 0)
 		made++;
 	for (size_t i = 0; way->prepare && i < made; i++)
 		way->prepare(fds[i], bytes);
@@ -83,9 +84,9 @@ static enum outcome try_flags(const struct way *way, unsigned flags)
 	uint64_t sum = way->sizes ? limits.size : smaller(limits.size, limits.resident);
 	enum outcome outcome = LACKING;
 
-	if (limits.file)
+	if (limits.file && !(sum && way->outlives_us))
 		outcome = grow_files(way, flags, 1, limits.file + MIB, limits.file);
-	if (sum && !(way->outlives_us && outcome != LACKING))
+	if (sum)
 		outcome = worst(outcome, grow_files(way, flags, sum / MIB + 2, MIB, sum));
 	if (!limits.file && !sum)
 		outcome = grow_files(way, flags, 1, 4 * MIB, 3 * MIB);
@@ -186,8 +187,12 @@ static enum outcome try_ftruncate(void)
 
 static enum outcome try_fallocate(void)
 {
-	return worst(try_both(&(struct way){.grow = by_fallocate}),
-		try_both(&(struct way){.grow = by_fallocate_behind}));
+	enum outcome outcome = try_both(&(struct way){.grow = by_fallocate});
+
+	/* The page behind the end is memory; no size shows it (keep-size). */
+	if (limits.resident)
+		outcome = worst(outcome, try_both(&(struct way){.grow = by_fallocate_behind}));
+	return outcome;
 }
 
 static enum outcome try_keep_size(void)
@@ -304,7 +309,7 @@ static enum outcome try_swap(void (*grow)(int fd, uint64_t bytes))
 	struct swap swap = {.memfd = make(NAME_OTHER, MFD_CLOEXEC | MFD_ALLOW_SEALING)};
 	struct way sizes = {.sizes = true};
 	enum outcome outcome = STOPPED;
-	char path[] = "escape-swap.XXXXXX";
+	char path[] = "/tmp/escape-swap.XXXXXX";
 	pthread_t thread;
 
 	if (swap.memfd < 0)

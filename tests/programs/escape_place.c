@@ -26,6 +26,21 @@ static const unsigned kinds[] = {0, MFD_ALLOW_SEALING, MFD_EXEC, MFD_EXEC | MFD_
 
 /* ---- Huge pages ---- */
 
+/* In the pool of the machine; of the default size. */
+static bool has_huge_pages(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	char line[128];
+	unsigned long pages = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "HugePages_Free: %lu", &pages) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return pages > 0;
+}
+
 static enum outcome try_huge(bool by_mmap)
 {
 	uint64_t bytes = limits.hugetlb + 4 * MIB;
@@ -33,7 +48,9 @@ static enum outcome try_huge(bool by_mmap)
 	struct stat st;
 
 	if (fd < 0)
-		return errno == ENODEV || errno == ENOSYS ? LACKING : STOPPED;
+		return errno == ENODEV || (by_mmap && errno == ENOMEM && !has_huge_pages())
+			       ? LACKING
+			       : STOPPED;
 	/* Without a reservation no huge page has to be there. */
 	if (by_mmap)
 		(void)mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
