@@ -131,10 +131,17 @@ static int memfd_probe(struct ledger *ledger)
 struct filewatch *ledger_watch(struct ledger *ledger, enum filewatch_kind kind)
 {
 	struct filewatch *watch = &ledger->watches[kind];
+	int r;
 
-	if (watch->fd < 0 && filewatch_init(watch, kind) < 0)
+	if (watch->fd >= 0)
+		return watch;
+	if (ledger->unavailable & 1U << kind)
 		return NULL;
-	return watch;
+	r = filewatch_init(watch, kind);
+	/* These are the kernel's, or a container's, last word; a lack of descriptors is not. */
+	if (r == -ENOSYS || r == -EPERM || r == -EINVAL)
+		ledger->unavailable |= 1U << kind;
+	return r == 0 ? watch : NULL;
 }
 
 /* ---- Quotas ---- */

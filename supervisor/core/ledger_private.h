@@ -122,6 +122,7 @@ struct ledger {
 	uint64_t memfd_dev, memfd_fsid;
 	int mounts[MOUNT_MAX];       /* owned; -1 */
 	struct filewatch watches[3]; /* by enum filewatch_kind; opened when needed */
+	unsigned unavailable;        /* set of 1 << kind: cannot be opened */
 	uint8_t spill_mount;         /* of the spill directory in use */
 	uint32_t evictable;          /* entries */
 	unsigned incomplete;         /* set of 1 << kind: some of its reports were lost */
