@@ -205,7 +205,7 @@ stopped() {
 @test "all limits" {
 	policy 'budget: {sample: 20ms, tenant: {memfds: 16, size: 8MiB, resident: 4MiB, hugetlb: 4MiB}, memfd: {size: 2MiB, rlimit_fsize: true}}'
 	walk
-	stopped count ftruncate ftruncate-swap fallocate keep-size hugetlb abi
+	stopped count ftruncate ftruncate-swap fallocate keep-size
 }
 
 @test "all limits, in audit mode" {

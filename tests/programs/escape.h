@@ -47,6 +47,9 @@ enum outcome await_answer_to(const char *name);
 /* Kills the supervisor, which is our parent under `fdwarden run`, and waits for its end. */
 bool kill_supervisor(void);
 
+/* `escape outside`: with memfds that no supervisor has seen. Returns only on failure. */
+int run_outside(char **command);
+
 struct attempt {
 	const char *id; /* of the row */
 	enum outcome (*run)(void);

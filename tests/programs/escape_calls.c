@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/macro.h"
@@ -178,13 +179,23 @@ static long make_i386(const char *name, unsigned flags)
 	return (int)result;
 }
 
+/* Kernels without the ABI answer with ENOSYS, or with a signal. */
+static bool has_i386(void)
+{
+	static const char other[] = NAME_OTHER;
+	int status;
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(make_i386(other, 0) == -ENOSYS);
+	return waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 static enum outcome try_abi(void)
 {
 	static const char denied[] = NAME_DENIED;
-	static const char other[] = NAME_OTHER;
-	long fd = make_i386(other, 0);
 
-	if (fd == -ENOSYS || !denies_by_name())
+	if (!has_i386() || !denies_by_name())
 		return LACKING;
 	return make_i386(denied, 0) >= 0 ? GOT_PAST : STOPPED;
 }

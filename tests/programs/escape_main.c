@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -142,8 +141,6 @@ static const char *outcome_name(enum outcome outcome)
 	}
 	return "?";
 }
-
-int run_outside(char **command);
 
 int main(int argc, char **argv)
 {

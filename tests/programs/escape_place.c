@@ -235,7 +235,6 @@ static enum outcome try_memfd_secret(void)
 #define OUTSIDE_SOCKET 9
 #define OUTSIDE_BYTES  (32 * MIB)
 
-int run_outside(char **command);
 int run_outside(char **command)
 {
 	int fd = make("outside", 0), ends[2];
