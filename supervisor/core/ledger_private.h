@@ -76,8 +76,8 @@ struct tenant {
 	uint64_t peak_memfds, peak_size, peak_resident;
 	uint64_t refused[QUOTA_COUNT];
 	uint64_t spilled;
-	pthread_mutex_t
-		tmpfs_lock;  /* held while one is made or resized; taken before ledger.lock */
+	/* Held while the tmpfs is made or resized; taken before the ledger's. */
+	pthread_mutex_t tmpfs_lock;
 	struct tmpfs *tmpfs; /* NULL: none yet */
 	uint64_t tmpfs_dev, tmpfs_fsid;
 	uint64_t tmpfs_used;  /* as last measured */
@@ -205,8 +205,6 @@ void deaths_look(struct ledger *ledger);
 /* Otherwise the time that one takes, times this, passes from one to the next. */
 #define MEASURE_SPACING 4
 
-/* Measures all files of the tenant (referenced). Lets go of the lock in between. */
-void tenant_measure(struct tenant *tenant);
 /*
  * Before a refusal: takes note of what may have changed in the tenant's favour, as far as time may
  * be spent on that. Lets go of the lock in between.

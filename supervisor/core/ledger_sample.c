@@ -63,7 +63,8 @@ void tenant_measure_tmpfs(struct tenant *tenant)
 		tenant->tmpfs_used = used;
 }
 
-void tenant_measure(struct tenant *tenant)
+/* All of the tenant (referenced). Lets go of the lock in between. */
+static void measure(struct tenant *tenant)
 {
 	if (tenant->ledger->can_measure)
 		measure_files(tenant);
@@ -79,7 +80,7 @@ static void measure_if_due(struct tenant *tenant)
 		return;
 	/* Others that want to refuse meanwhile go by what is known. */
 	tenant->measurable_ns = UINT64_MAX;
-	tenant_measure(tenant);
+	measure(tenant);
 	tenant->measurable_ns =
 		start_ns + MEASURE_SPACING * (clock_now_ns(CLOCK_MONOTONIC) - start_ns);
 }
@@ -123,7 +124,7 @@ static void sample_tenant(struct tenant *tenant)
 	ledger_lock(ledger);
 	deaths_read(ledger);
 	unseen = tenant->unseen;
-	tenant_measure(tenant);
+	measure(tenant);
 	forget_unseen(tenant, &unseen);
 	ledger_unlock(ledger);
 	tenant_fit_tmpfs(tenant);

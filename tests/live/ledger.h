@@ -107,13 +107,12 @@ static inline enum quota ledger_truncate(struct tenant *tenant, int fd, uint64_t
 
 #define LIVE_NOBODY 65534
 
-/* From here on a system call fails. For a child; needs root, because no_new_privs stays off. */
+/* From here on a system call fails. For a child. */
 #define ledger_refuse(call, error) \
 	do { \
 		scmp_filter_ctx filter_ = seccomp_init(SCMP_ACT_ALLOW); \
 \
 		live_check(filter_ != NULL); \
-		live_check(seccomp_attr_set(filter_, SCMP_FLTATR_CTL_NNP, 0) == 0); \
 		live_check(seccomp_rule_add(filter_, SCMP_ACT_ERRNO(error), (call), 0) == 0); \
 		live_check(seccomp_load(filter_) == 0); \
 		seccomp_release(filter_); \
