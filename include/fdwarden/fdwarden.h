@@ -126,7 +126,8 @@ enum fdwarden_listener_flags {
  * to the policy. tenant (63 bytes are kept) names the listener in events. flags: of enum
  * fdwarden_listener_flags, as fdwarden_spawn() gives them. The callers' memory is read, so this
  * process needs to be their ancestor with the same ids, or CAP_SYS_PTRACE. Listeners with the same
- * policy share their tenants; quotas take a thread of their own. -EINVAL: unknown flags.
+ * policy share their tenants. Quotas take a thread of their own, and files grow by this process's
+ * hand: raise its soft RLIMIT_FSIZE to what they may have. -EINVAL: unknown flags.
  * -ENOMEM. -EOPNOTSUPP: the kernel's notifications are not the ones known here. Other errno of the
  * kernel.
  */

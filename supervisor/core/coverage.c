@@ -495,6 +495,7 @@ static const struct {
 	{"exec", "execve(2) of a memfd", judge_exec},
 	{"exec-map", "mmap(PROT_EXEC), dlopen(3), ld.so on a memfd", judge_exec_map},
 	{"memfd-noexec", "a file that vm.memfd_noexec of the caller forbids", judge_memfd_noexec},
+	{"xattr", "user.* attributes of a memfd, which are memory too", judge_unsupervised},
 	{"o-tmpfile", "O_TMPFILE and other files on a tmpfs", judge_unsupervised},
 	{"dev-shm", "files in /dev/shm, shm_open(3)", judge_unsupervised},
 	{"sysv-shm", "System V shared memory", judge_unsupervised},

@@ -83,7 +83,7 @@ bounding() {
 # Rows whose bound is the machine's, not the policy's: nothing small gets to it.
 is_of_the_machine() {
 	case $1 in
-	o-tmpfile | dev-shm | sysv-shm | shared-mapping | memfd-secret) return 0 ;;
+	xattr | o-tmpfile | dev-shm | sysv-shm | shared-mapping | memfd-secret) return 0 ;;
 	*) return 1 ;;
 	esac
 }

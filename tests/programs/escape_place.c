@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -175,6 +176,24 @@ static enum outcome fill_or_write(int fd)
 	return fill(fd) || write(fd, "x", 1) == 1 ? GOT_PAST : STOPPED;
 }
 
+/* Linux 6.6; a value has at most 64 KiB. */
+static enum outcome try_xattr(void)
+{
+	static char value[64 * 1024];
+	const uint64_t count = beyond() / sizeof(value) + 1;
+	int fd = make("attributes", MFD_ALLOW_SEALING);
+	char name[32];
+
+	if (fd < 0)
+		return LACKING;
+	for (uint64_t i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "user.%u", (unsigned)i);
+		if (fsetxattr(fd, name, value, sizeof(value), 0) < 0)
+			return errno == EOPNOTSUPP ? LACKING : STOPPED;
+	}
+	return GOT_PAST;
+}
+
 static enum outcome try_o_tmpfile(void)
 {
 	int fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -287,6 +306,7 @@ const struct attempt place_attempts[] = {
 	{"exec", try_exec},
 	{"exec-map", try_exec_map},
 	{"memfd-noexec", try_memfd_noexec},
+	{"xattr", try_xattr},
 	{"o-tmpfile", try_o_tmpfile},
 	{"dev-shm", try_dev_shm},
 	{"sysv-shm", try_sysv_shm},

@@ -67,11 +67,11 @@ static const struct judgement judgements[] = {
 		"open count rate cgroup ftruncate fallocate truncate write page-fault keep-size "
 		"io-uring\n"
 		"open memfd-secret hugetlb hugetlb-mmap exec exec-map ptrace kill-growth\n"
-		"open o-tmpfile dev-shm sysv-shm shared-mapping fd-received fd-before\n"},
+		"open xattr o-tmpfile dev-shm sysv-shm shared-mapping fd-received fd-before\n"},
 	{"version: 1", &user,
 		"closed name allow not-inspectable ptrace kill\n"
 		"open write page-fault hugetlb exec kill-growth\n"
-		"bounded memfd-secret o-tmpfile dev-shm sysv-shm shared-mapping\n"},
+		"bounded memfd-secret xattr o-tmpfile dev-shm sysv-shm shared-mapping\n"},
 	{"version: 1", &bare, "closed io-uring memfd-secret hugetlb hugetlb-mmap\n"},
 	/* Only their number: growth is open. */
 	{BUDGET("tenant: {memfds: 5}"), &host,
