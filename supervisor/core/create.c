@@ -138,11 +138,15 @@ static bool wants_tmpfs(const struct session *session, const struct decision *de
 	return quotas->limits[QUOTA_RESIDENT] != QUOTA_UNLIMITED || decision->noexec;
 }
 
-/* Chooses where the file is to be, in *request and *outcome. */
-static void choose_backing(
+/*
+ * Chooses where the file is to be, in *request and *outcome. Returns 0, or -ENOMEM when the tmpfs
+ * cannot be made just now: a tenant that uses up what it takes must not get a memfd for that.
+ */
+static int choose_backing(
 	struct session *session, struct memfile_request *request, struct outcome *outcome)
 {
 	const struct decision *decision = &outcome->decision;
+	int r = -EOPNOTSUPP;
 
 	outcome->backing = decision->backing;
 	if (decision->backing == BACKING_AUTO)
@@ -151,10 +155,14 @@ static void choose_backing(
 					   : BACKING_MEMFD;
 	if (outcome->backing == BACKING_DISK)
 		request->spill_dir_fd = session->view.spill_dir_fd;
-	/* Where none can be made it is a memfd after all, whose pages are sampled. */
-	if (outcome->backing == BACKING_TMPFS &&
-		(!outcome->tenant || tenant_tmpfs(outcome->tenant, &request->tmpfs) < 0))
+	if (outcome->backing != BACKING_TMPFS)
+		return 0;
+	if (outcome->tenant)
+		r = tenant_tmpfs(outcome->tenant, &request->tmpfs);
+	/* Where none can ever be made it is a memfd after all, whose pages are sampled. */
+	if (r == -EOPNOTSUPP)
 		outcome->backing = BACKING_MEMFD;
+	return r == 0 || r == -EOPNOTSUPP ? 0 : -ENOMEM;
 }
 
 static enum store store_of(const struct memfile_request *request)
@@ -202,7 +210,9 @@ static int session_make_file(struct session *session, struct outcome *outcome)
 
 	if (r < 0)
 		return r;
-	choose_backing(session, &request, outcome);
+	r = choose_backing(session, &request, outcome);
+	if (r < 0)
+		return r;
 
 	_cleanup_close_ int file = memfile_create(&request);
 

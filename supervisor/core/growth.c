@@ -19,9 +19,7 @@ static bool adopted_store(struct ledger *ledger, const struct stat *st, enum sto
 	case MEMDEV_HUGETLB:
 		*ret_store = STORE_HUGETLB;
 		return true;
-	case MEMDEV_SECRET:
-		*ret_store = STORE_SECRET;
-		return true;
+	case MEMDEV_SECRET: /* it would count for ever */
 	case MEMDEV_OTHER:
 		break;
 	}
@@ -223,6 +221,8 @@ enum quota growth_begin(struct growth *ret_growth, struct tenant *tenant, int fd
 	}
 	if (i > 0)
 		quota = begin(ret_growth, ledger, i, st, new_pages, force);
+	else if (quota == QUOTA_NONE && !fits_one_file(ledger, ret_growth, st, new_pages))
+		quota = QUOTA_MEMFD_SIZE;
 	ledger_unlock(ledger);
 	return quota;
 }

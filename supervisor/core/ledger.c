@@ -55,8 +55,8 @@ static const char *notice_text(enum notice notice)
 		return "no tmpfs can be mounted (it takes CAP_SYS_ADMIN or a user namespace): "
 		       "files are memfds, whose memory is measured instead of limited";
 	case NOTICE_SECRET:
-		return "files of memfd_secret(2) cannot be watched here (Linux 6.8): they count "
-		       "until their tenant ends";
+		return "the end of files of memfd_secret(2) cannot be seen: they count until "
+		       "their tenant ends";
 	case NOTICE_SPILL:
 		return "files in the spill directory cannot be measured: they count by the sizes "
 		       "seen at resize";

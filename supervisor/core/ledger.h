@@ -68,8 +68,10 @@ const char *tenant_name(const struct tenant *tenant);
 /*
  * The tenant's file system, for files that cannot be sealed; made by the first that asks. Its limit
  * is the resident quota less what the tenant's other files hold, kept so by ledger_sample().
- * Borrowed, lives as long as the tenant. Returns 0 or -errno, always the same for a ledger where no
- * tmpfs can be had (a notice says so once).
+ * Borrowed, lives as long as the tenant. Returns 0; -EOPNOTSUPP, from then on always, when no tmpfs
+ * can be had on this machine (a notice says so once); or another -errno when something is short
+ * right now. A tenant can bring that about (no process, no namespace left), so it is no reason to
+ * do without. To ask once before a tenant runs makes sure that it cannot bring about the other.
  */
 int tenant_tmpfs(struct tenant *tenant, struct tmpfs **ret_tmpfs);
 

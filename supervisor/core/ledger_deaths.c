@@ -4,7 +4,6 @@
 
 #include <errno.h>
 
-#include "base/clock.h"
 #include "core/ledger_private.h"
 
 /* A report. It may be of a file that never got into the table, or of one that just left it. */
@@ -47,19 +46,6 @@ void deaths_read_at_times(struct ledger *ledger)
 	read_some(ledger);
 }
 
-static enum entry_watch watch_of(enum filewatch_kind kind)
-{
-	switch (kind) {
-	case FILEWATCH_FANOTIFY:
-		return ENTRY_MARKED;
-	case FILEWATCH_INOTIFY:
-		return ENTRY_WATCHED;
-	case FILEWATCH_EVICTABLE:
-		break;
-	}
-	return ENTRY_EVICTABLE;
-}
-
 static void on_alive(const struct filewatch_name *name, void *userdata)
 {
 	struct ledger *ledger = userdata;
@@ -76,7 +62,7 @@ static void on_alive(const struct filewatch_name *name, void *userdata)
  */
 static int sweep(struct ledger *ledger, enum filewatch_kind kind)
 {
-	const enum entry_watch watch = watch_of(kind);
+	const enum entry_watch watch = kind == FILEWATCH_INOTIFY ? ENTRY_WATCHED : ENTRY_MARKED;
 	struct table *table = &ledger->table;
 	int r;
 
@@ -109,23 +95,4 @@ void deaths_read(struct ledger *ledger)
 		ledger_breathe(ledger);
 	if (ledger->incomplete)
 		recover(ledger);
-}
-
-/* A look at each of so many entries takes no time to speak of. */
-#define SWEEP_ALWAYS 4096
-
-void deaths_look(struct ledger *ledger)
-{
-	uint64_t start_ns;
-
-	if (ledger->evictable == 0)
-		return;
-	start_ns = clock_now_ns(CLOCK_MONOTONIC);
-	if ((ledger->evictable > MEASURE_ALWAYS || ledger->table.used > SWEEP_ALWAYS) &&
-		start_ns < ledger->sweepable_ns)
-		return;
-	/* A failure leaves them counted until the next look. */
-	if (sweep(ledger, FILEWATCH_EVICTABLE) == 0)
-		ledger->sweepable_ns =
-			start_ns + MEASURE_SPACING * (clock_now_ns(CLOCK_MONOTONIC) - start_ns);
 }

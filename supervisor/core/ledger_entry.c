@@ -114,10 +114,8 @@ uint32_t entry_enter(struct tenant *tenant, const struct entry *draft)
 	entry = table_at(&ledger->table, i);
 	amounts = entry_amounts(entry);
 	sums_change(ledger, entry, &none, &amounts);
-	if (entry->watch >= ENTRY_EVICTABLE)
+	if (entry->watch >= ENTRY_MEASURED)
 		tenant->unwatched++;
-	if (entry->watch == ENTRY_EVICTABLE)
-		ledger->evictable++;
 	entry_note(ledger, entry);
 	return i;
 }
@@ -130,10 +128,8 @@ void entry_remove(struct ledger *ledger, uint32_t index)
 	static const struct amounts none;
 
 	sums_change(ledger, entry, &amounts, &none);
-	if (entry->watch >= ENTRY_EVICTABLE)
+	if (entry->watch >= ENTRY_MEASURED)
 		tenant->unwatched--;
-	if (entry->watch == ENTRY_EVICTABLE)
-		ledger->evictable--;
 	table_remove(&ledger->table, index, &tenant->ring);
 	if (tenant->ring.count == 0)
 		tenant_reap(tenant);
@@ -224,13 +220,6 @@ static int draft_watch(struct ledger *ledger, uint8_t mount, int fd, struct entr
 	return 0;
 }
 
-static void draft_watch_secret(struct ledger *ledger, int fd, struct entry *draft)
-{
-	int r = draft_watch_by(ledger, FILEWATCH_EVICTABLE, fd, draft);
-
-	draft->watch = r == 0 ? ENTRY_EVICTABLE : ENTRY_BLIND;
-}
-
 int entry_draft(struct tenant *tenant, enum store store, int fd, struct entry *ret_entry)
 {
 	struct entry draft = {
@@ -253,7 +242,7 @@ int entry_draft(struct tenant *tenant, enum store store, int fd, struct entry *r
 		draft.id = (struct fileid){.len = 0};
 	draft.mount = draft_is_measurable(tenant->ledger, &draft, mount) ? mount : MOUNT_NONE;
 	if (store == STORE_SECRET)
-		draft_watch_secret(tenant->ledger, fd, &draft);
+		draft.watch = ENTRY_BLIND; /* kernel/filewatch.h */
 	else
 		r = draft_watch(tenant->ledger, mount, fd, &draft);
 	if (r == 0)
@@ -276,9 +265,6 @@ void entry_drop(struct ledger *ledger, const struct entry *draft, int fd)
 		break;
 	case ENTRY_WATCHED:
 		filewatch_remove(&ledger->watches[FILEWATCH_INOTIFY], fd, draft->wd);
-		break;
-	case ENTRY_EVICTABLE:
-		filewatch_remove(&ledger->watches[FILEWATCH_EVICTABLE], fd, 0);
 		break;
 	case ENTRY_MEASURED:
 	case ENTRY_BLIND:

@@ -121,13 +121,11 @@ struct ledger {
 	struct memdevs devs;   /* constant */
 	uint64_t memfd_dev, memfd_fsid;
 	int mounts[MOUNT_MAX];       /* owned; -1 */
-	struct filewatch watches[3]; /* by enum filewatch_kind; opened when needed */
+	struct filewatch watches[2]; /* by enum filewatch_kind; opened when needed */
 	unsigned unavailable;        /* set of 1 << kind: cannot be opened */
 	uint8_t spill_mount;         /* of the spill directory in use */
-	uint32_t evictable;          /* entries */
 	unsigned incomplete;         /* set of 1 << kind: some of its reports were lost */
 	unsigned since_read;         /* files that were about to be entered */
-	uint64_t sweepable_ns; /* CLOCK_MONOTONIC: when files of memfd_secret may be looked for */
 	struct table table;
 	struct sums sums;        /* of all tenants */
 	struct tenant **tenants; /* by id; NULL: free */
@@ -135,6 +133,7 @@ struct ledger {
 	struct tenant *names[TENANT_BUCKETS];
 	struct tenant *dead; /* to be freed by who unlocks */
 	int tmpfs_error;     /* for good; 0 */
+	bool tmpfs_works;    /* one was made: what fails later passes, or is a tenant's doing */
 };
 
 void ledger_lock(struct ledger *ledger);
@@ -195,8 +194,6 @@ uint32_t entry_find(struct ledger *ledger, uint64_t dev, uint64_t ino);
 void deaths_read_at_times(struct ledger *ledger);
 /* Takes note of all deaths up to now. May let go of the lock and take it again. */
 void deaths_read(struct ledger *ledger);
-/* The same for files whose end is not reported and can only be looked for. */
-void deaths_look(struct ledger *ledger);
 
 /* ---- Measuring ---- */
 

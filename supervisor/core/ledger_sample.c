@@ -92,7 +92,6 @@ void tenant_refresh(struct tenant *tenant, enum quota quota)
 	/* To count files it is enough to hear of deaths, where those are reported. */
 	if (quota != QUOTA_MEMFDS || tenant->unwatched > 0)
 		measure_if_due(tenant);
-	deaths_look(tenant->ledger);
 	/* And last, because then the lock is held until the refusal. */
 	deaths_read(tenant->ledger);
 }
@@ -138,9 +137,6 @@ static void sample_one(struct tenant *tenant, void *userdata)
 
 void ledger_sample(struct ledger *ledger, struct tenant *tenant)
 {
-	ledger_lock(ledger);
-	deaths_look(ledger);
-	ledger_unlock(ledger);
 	if (tenant)
 		sample_tenant(tenant);
 	else

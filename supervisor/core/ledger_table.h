@@ -29,11 +29,10 @@ enum entry_state {
 
 /* How the end of a file is learned. */
 enum entry_watch {
-	ENTRY_MARKED,    /* a report with fsid and id */
-	ENTRY_WATCHED,   /* a report with wd */
-	ENTRY_EVICTABLE, /* looked for in filewatch_list() */
-	ENTRY_MEASURED,  /* -ESTALE from fileid_stat() */
-	ENTRY_BLIND,     /* not at all; it goes with its tenant */
+	ENTRY_MARKED,   /* a report with fsid and id */
+	ENTRY_WATCHED,  /* a report with wd */
+	ENTRY_MEASURED, /* -ESTALE from fileid_stat() */
+	ENTRY_BLIND,    /* not at all; it goes with its tenant */
 };
 
 enum entry_index {

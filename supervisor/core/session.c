@@ -41,6 +41,21 @@ static int session_start_resizer(struct session *session)
 	return resizer_new(&config, &session->resizer);
 }
 
+/*
+ * The tmpfs of the listener's tenant is made before that can make a call. Later it could use up the
+ * processes or namespaces that this takes.
+ */
+static void session_prepare_tmpfs(struct session *session)
+{
+	const struct policy *policy = session->view.policy;
+	struct tmpfs *unused;
+
+	/* What fails here is said, or tried again. */
+	if (session->ledger && (policy_quotas(policy)->limits[QUOTA_RESIDENT] != QUOTA_UNLIMITED ||
+				       policy_wants_noexec(policy)))
+		(void)tenant_tmpfs(session->tenant, &unused);
+}
+
 static int session_init(struct session *session)
 {
 	bool sync_wake_up;
@@ -58,7 +73,11 @@ static int session_init(struct session *session)
 		r = tracee_cache_new(&session->source.cache);
 	if (r == 0 && session->ledger)
 		r = session_start_resizer(session);
-	return r < 0 ? r : session_update(session);
+	if (r == 0)
+		r = session_update(session);
+	if (r == 0)
+		session_prepare_tmpfs(session);
+	return r;
 }
 
 int session_new(const struct session_config *config, struct session **ret_session)

@@ -47,8 +47,12 @@ static int tmpfs_make(struct tenant *tenant, uint64_t limit)
 		tenant->tmpfs_dev = tmpfs_dev(tmpfs);
 		tenant->tmpfs_fsid = fsid;
 		tenant->tmpfs_limit = limit;
+		ledger->tmpfs_works = true;
+	} else if (ledger->tmpfs_works) {
+		r = -EAGAIN;
 	} else if (is_lasting(r)) {
-		ledger->tmpfs_error = r;
+		ledger->tmpfs_error = -EOPNOTSUPP;
+		r = -EOPNOTSUPP;
 	}
 	ledger_unlock(ledger);
 	return r;
@@ -57,7 +61,7 @@ static int tmpfs_make(struct tenant *tenant, uint64_t limit)
 /* With no lock held, so that whoever hears of it may do as he likes. */
 static void note_if_lasting(struct ledger *ledger, int error)
 {
-	if (!is_lasting(error))
+	if (error != -EOPNOTSUPP)
 		return;
 	ledger_lock(ledger);
 	ledger_note(ledger, NOTICE_TMPFS);

@@ -60,19 +60,13 @@ static int inotify_add(int inotify_fd, int fd, uint32_t *ret_wd)
 	return 0;
 }
 
-static unsigned mark_flags(enum filewatch_kind kind)
-{
-	return FAN_MARK_INODE | (kind == FILEWATCH_EVICTABLE ? FAN_MARK_EVICTABLE : 0U);
-}
-
 int filewatch_add(struct filewatch *watch, int fd, uint32_t *ret_wd)
 {
 	if (watch->fd < 0)
 		return -EBADF;
 	if (watch->kind == FILEWATCH_INOTIFY)
 		return inotify_add(watch->fd, fd, ret_wd);
-	if (fanotify_mark(watch->fd, FAN_MARK_ADD | mark_flags(watch->kind), FAN_DELETE_SELF, fd,
-		    NULL) < 0)
+	if (fanotify_mark(watch->fd, FAN_MARK_ADD | FAN_MARK_INODE, FAN_DELETE_SELF, fd, NULL) < 0)
 		return -errno;
 	*ret_wd = 0;
 	return 0;

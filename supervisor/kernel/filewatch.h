@@ -8,6 +8,12 @@
  * The kernel says that an inode with link count zero is gone by FAN_DELETE_SELF (fanotify(7)) and
  * IN_DELETE_SELF (inotify(7)). A mark of fanotify is made by descriptor and costs 2 us where a
  * watch of inotify, which must walk through /proc, costs 7.
+ *
+ * Not for files of memfd_secret(2): their link count is one, so their end is never reported, and a
+ * watch holds their inode for good. A mark that goes with the inode (FAN_MARK_EVICTABLE) would show
+ * in fdinfo whether they are there, but to read that while the last reference goes locks reader and
+ * owner up for ever: fanotify_fdinfo() in fs/notify/fdinfo.c puts the inode with the group locked
+ * (seen on Linux 6.18).
  */
 
 #include <stdbool.h>
@@ -22,12 +28,6 @@ enum filewatch_kind {
 	 */
 	FILEWATCH_FANOTIFY,
 	FILEWATCH_INOTIFY, /* any file; at most fs.inotify.max_user_watches */
-	/*
-	 * Files of memfd_secret(2), on Linux 6.8 and later. Their link count is one, so their end
-	 * is never reported, and a usual watch would hold their inode for good. This one goes with
-	 * the inode (FAN_MARK_EVICTABLE): filewatch_list() says which are still there.
-	 */
-	FILEWATCH_EVICTABLE,
 };
 
 struct filewatch {
@@ -41,7 +41,7 @@ struct filewatch_name {
 	/* In reports of FILEWATCH_FANOTIFY: f_fsid of statfs(2), and the fileid. */
 	uint64_t fsid;
 	struct fileid id;
-	/* In lists of FILEWATCH_FANOTIFY and FILEWATCH_EVICTABLE. */
+	/* In lists of FILEWATCH_FANOTIFY. */
 	uint64_t dev, ino;
 };
 

@@ -217,3 +217,34 @@ END
 	[ "$(sed -n 's/^CapEff:\t//p' "/proc/$SUPERVISOR/status")" = 0000000000000000 ]
 	kill "$FRONT"
 }
+
+@test "a tenant that leaves the supervisor no process still gets a file with a limit" {
+	require_root
+	require python3 -c 'import os; os.memfd_create'
+	local user=$((200000 + $$)) crowded
+	require setpriv --reuid "$user" --clear-groups unshare --user --mount true
+	crowded='
+import os
+hold, let_go = os.pipe()
+try:
+    while True:
+        if os.fork() == 0:
+            os.close(let_go)
+            os.read(hold, 1)
+            os._exit(0)
+except BlockingIOError:
+    pass
+fd = os.memfd_create("crowded")
+os.close(let_go)
+try:
+    for _ in range(65):
+        os.write(fd, bytes(1 << 20))
+except OSError as error:
+    print(error.errno)
+'
+	# ENOSPC after 64 MiB
+	run timeout -s KILL 60 setpriv --reuid "$user" --clear-groups bash -c 'ulimit -u 20
+		exec "$SHARED/fdwarden" run --policy "$SHARED/tmpfs.yaml" -- python3 -c "$0"' "$crowded"
+	[ "$status" -eq 0 ]
+	[ "$output" = 28 ]
+}

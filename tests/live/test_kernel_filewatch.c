@@ -155,32 +155,6 @@ static void inotify_numbers_the_watch(void **state)
 	filewatch_done(&watch);
 }
 
-static void evictable_goes_with_secret_memory(void **state)
-{
-	int fd = (int)syscall(SYS_memfd_secret, (unsigned)O_CLOEXEC);
-	struct names names = {0};
-	struct filewatch watch;
-	struct stat st;
-	uint32_t wd;
-
-	(void)state;
-	if (fd < 0)
-		live_skip("no memfd_secret(2)");
-	start(&watch, FILEWATCH_EVICTABLE);
-	if (filewatch_add(&watch, fd, &wd) < 0)
-		live_skip("no marks on files of memfd_secret(2)");
-	assert_return_code(fstat(fd, &st), errno);
-	assert_int_equal(filewatch_list(&watch, take_name, &names), 0);
-	assert_int_equal(names.count, 1);
-	assert_int_equal(names.list[0].dev, st.st_dev);
-	assert_int_equal(names.list[0].ino, st.st_ino);
-	close(fd);
-	names.count = 0;
-	assert_int_equal(filewatch_list(&watch, take_name, &names), 0);
-	assert_int_equal(names.count, 0);
-	filewatch_done(&watch);
-}
-
 /* ---- Devices ---- */
 
 static void devices_of_memory(void **state)
@@ -212,7 +186,6 @@ int main(void)
 		cmocka_unit_test(reference_to_huge_pages_there_is_none),
 		cmocka_unit_test(fanotify_names_the_file),
 		cmocka_unit_test(inotify_numbers_the_watch),
-		cmocka_unit_test(evictable_goes_with_secret_memory),
 		cmocka_unit_test(devices_of_memory),
 	};
 
