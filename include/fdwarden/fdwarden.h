@@ -123,7 +123,7 @@ enum fdwarden_listener_flags {
 
 /**
  * Adds a listener, which is the supervisor's from here on, even when this fails. Takes a reference
- * to the policy. tenant (63 bytes are kept) names the listener in events. flags: of enum
+ * to the policy. tenant (127 bytes are kept) names the listener in events. flags: of enum
  * fdwarden_listener_flags, as fdwarden_spawn() gives them. The callers' memory is read, so this
  * process needs to be their ancestor with the same ids, or CAP_SYS_PTRACE. Listeners with the same
  * policy share their tenants. Quotas take a thread of their own, and files grow by this process's

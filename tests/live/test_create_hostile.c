@@ -9,7 +9,9 @@
 
 #include <cmocka.h>
 
+#include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -158,11 +160,69 @@ static void test_no_descriptor_left(void **state)
 	domain = domain_free(domain);
 }
 
+/* A name on a page that nobody ever serves. */
+static int show_a_stuck_name(void *unused)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register range = {.mode = UFFDIO_REGISTER_MODE_MISSING};
+	char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	(void)unused;
+	if (fd < 0)
+		return LIVE_EXIT_SKIP;
+	live_check(page != MAP_FAILED && ioctl(fd, UFFDIO_API, &api) == 0);
+	range.range.start = (uintptr_t)page;
+	range.range.len = 4096;
+	live_check(ioctl(fd, UFFDIO_REGISTER, &range) == 0);
+	(void)memfd_create(page, 0);
+	return 1; /* nobody has answered */
+}
+
+static int make_a_hundred(void *unused)
+{
+	(void)unused;
+	for (int i = 0; i < 100; i++) {
+		int fd = memfd_create("x", i % 2 ? MFD_ALLOW_SEALING : 0);
+
+		live_check(fd >= 0 && ftruncate(fd, 4096) == 0);
+		close(fd);
+	}
+	return 0;
+}
+
+/* They share a domain, a ledger, and even a tenant's name: only who blocks waits. */
+static void test_a_stuck_name_holds_up_nobody_else(void **state)
+{
+	struct live_child stuck, other;
+	pthread_t stuck_thread, other_thread;
+	int status;
+
+	(void)state;
+	live_require_root(); /* a user's own faults alone are served to an ordinary user */
+	domain_start();
+	stuck_thread = tenant_start(&stuck, show_a_stuck_name);
+	for (int i = 0; i < 20; i++) {
+		other_thread = tenant_start(&other, make_a_hundred);
+		assert_int_equal(live_wait(&other), 0);
+		pthread_join(other_thread, NULL);
+	}
+	kill(stuck.pid, SIGKILL);
+	status = live_wait(&stuck);
+	pthread_join(stuck_thread, NULL);
+	assert_nothing_is_charged();
+	domain = domain_free(domain);
+	if (status == LIVE_EXIT_SKIP)
+		live_skip("no userfaultfd(2) here");
+	assert_int_equal(status, 128 + SIGKILL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_callers_killed_anywhere),
 		cmocka_unit_test(test_no_descriptor_left),
+		cmocka_unit_test(test_a_stuck_name_holds_up_nobody_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
