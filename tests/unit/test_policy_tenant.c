@@ -114,7 +114,6 @@ static void names_are_captured(void **state)
 		char name[POLICY_TENANT_MAX] = "untouched";
 		bool found = policy_tenant_name(policy, captures[i].path, name);
 
-		print_message("%s %s\n", captures[i].pattern, captures[i].path);
 		assert_int_equal(found, captures[i].name != NULL);
 		assert_string_equal(name, found ? captures[i].name : "untouched");
 		assert_true(policy_wants_cgroup(policy));
