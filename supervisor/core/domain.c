@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "core/domain.h"
+#include "core/owner.h"
 #include "core/warden.h"
 #include "kernel/memfile.h"
 #include "kernel/tmpfs.h"
@@ -23,6 +24,7 @@ struct domain {
 	unsigned calls; /* that the filters notify of */
 	struct ledger *ledger;
 	struct warden *warden;
+	struct owner owner; /* of the warden's thread */
 	pthread_mutex_t event_lock;
 	domain_event_fn *on_event;
 	void *userdata;
@@ -91,6 +93,20 @@ static void on_warden_event(const struct event *event, void *userdata)
 	domain_event(userdata, event);
 }
 
+static bool owns(const char *tenant, pid_t pid, void *userdata)
+{
+	struct domain *domain = userdata;
+	struct policy *policy;
+	bool yes;
+
+	pthread_mutex_lock(&domain->lock);
+	policy = policy_ref(domain->policy);
+	pthread_mutex_unlock(&domain->lock);
+	yes = owner_has(&domain->owner, policy, tenant, pid);
+	policy_unref(policy);
+	return yes;
+}
+
 static void on_notice(const char *text, void *userdata)
 {
 	struct event event = {
@@ -115,6 +131,7 @@ static int domain_start_ledger(struct domain *domain, pid_t root)
 	struct warden_config warden = {
 		.quotas = quotas,
 		.root = root,
+		.owns = owns,
 		.on_event = on_warden_event,
 		.userdata = domain,
 	};
@@ -125,7 +142,7 @@ static int domain_start_ledger(struct domain *domain, pid_t root)
 	r = ledger_new(&ledger, &domain->ledger);
 	if (r < 0)
 		return r;
-	warden.ledger = domain->ledger;
+	warden.ledger = domain->owner.ledger = domain->ledger;
 	return warden_new(&warden, &domain->warden);
 }
 
@@ -158,6 +175,7 @@ int domain_new(const struct domain_config *config, struct domain **ret_domain, c
 void domain_stop(struct domain *domain)
 {
 	domain->warden = warden_free(domain->warden);
+	owner_done(&domain->owner);
 }
 
 struct domain *domain_free(struct domain *domain)

@@ -65,6 +65,10 @@ int tenant_get(struct ledger *ledger, const char *name, struct tenant **ret_tena
 struct tenant *tenant_unref(struct tenant *tenant);
 const char *tenant_name(const struct tenant *tenant);
 
+/* Remembers the tenant as a listener's own, and asks for one of that name. */
+void tenant_set_listener(struct tenant *tenant);
+bool ledger_has_listener(struct ledger *ledger, const char *name);
+
 /*
  * The tenant's file system, for files that cannot be sealed; made by the first that asks. Its limit
  * is the resident quota less what the tenant's other files hold, kept so by ledger_sample().

@@ -66,6 +66,7 @@ struct tenant {
 	struct tenant *next;    /* with the same hash; in the list of those to be freed */
 	uint32_t id;            /* entries say whose they are by this */
 	unsigned refs;          /* callers' */
+	bool of_listener;       /* not of a uid or cgroup */
 	unsigned pending;       /* charges and growths in flight */
 	struct entry_ring ring; /* its entries */
 	struct sums sums;       /* of its entries, and of what is in flight */

@@ -69,6 +69,8 @@ static int session_init(struct session *session)
 	session->ledger = domain_ledger(session->domain);
 	if (session->ledger)
 		r = tenant_get(session->ledger, session->name, &session->tenant);
+	if (session->tenant)
+		tenant_set_listener(session->tenant);
 	if (r == 0)
 		r = tracee_cache_new(&session->source.cache);
 	if (r == 0 && session->ledger)

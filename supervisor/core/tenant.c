@@ -94,6 +94,25 @@ int tenant_get(struct ledger *ledger, const char *name, struct tenant **ret_tena
 	return r;
 }
 
+void tenant_set_listener(struct tenant *tenant)
+{
+	ledger_lock(tenant->ledger);
+	tenant->of_listener = true;
+	ledger_unlock(tenant->ledger);
+}
+
+bool ledger_has_listener(struct ledger *ledger, const char *name)
+{
+	const struct tenant *tenant;
+	bool has;
+
+	ledger_lock(ledger);
+	tenant = tenant_find(ledger, name, strlen(name));
+	has = tenant && tenant->of_listener;
+	ledger_unlock(ledger);
+	return has;
+}
+
 /* Files whose end nobody can see, when nobody is left whose files they could be. */
 static void remove_blind(struct tenant *tenant)
 {

@@ -248,3 +248,39 @@ except OSError as error:
 	[ "$status" -eq 0 ]
 	[ "$output" = 28 ]
 }
+
+@test "who was sent another tenant's file is not killed for it" {
+	require_root
+	require python3 -c 'import os; os.memfd_create'
+	printf 'version: 1\ntenant: uid\nbudget: {tenant: {resident: 8MiB}, %s}\n' \
+		'on_overrun: kill, sample: 10ms' >"$WORK/kill.yaml"
+	sent='
+import os, signal, socket, time
+ours, theirs = socket.socketpair()
+def child(uid, run):
+    pid = os.fork()
+    if pid == 0:
+        os.setresuid(uid, uid, uid)
+        run()
+        time.sleep(60)
+    return pid
+def sender():
+    sent, kept = os.memfd_create("sent", 2), os.memfd_create("kept", 2)
+    socket.send_fds(ours, [b"x"], [sent])
+    os.write(kept, bytes(1 << 20))
+    os.write(sent, bytes(16 << 20))
+    os.close(sent)
+def says(text):
+    return text in open("events").read()
+innocent = child(200001, lambda: socket.recv_fds(theirs, 1, 1))
+guilty = child(200002, sender)
+print(os.waitpid(guilty, 0)[1])
+while not says("no holder was found"):
+    time.sleep(0.01)
+os.kill(innocent, signal.SIGTERM)
+print(os.waitpid(innocent, 0)[1])
+'
+	run timeout -s KILL 60 "$SHARED/fdwarden" run --policy "$WORK/kill.yaml" -e "$WORK/events" \
+		-- python3 -c "$sent"
+	[ "$output" = $'9\n15' ]
+}
