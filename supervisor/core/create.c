@@ -88,17 +88,6 @@ static void session_apply_budget(struct session *session, struct decision *decis
 	}
 }
 
-/* A file of huge pages is no use to anybody without a single one. */
-static void session_want_huge_pages(struct session *session, struct decision *decision)
-{
-	const uint32_t flags = emulated_flags(session, decision);
-
-	if (flags & MFD_HUGETLB && !hugetlb_has_room(policy_quotas(session->view.policy),
-					   session->facts.tid, flags, 0))
-		quota_refuse(
-			session->view.policy, QUOTA_HUGETLB, quota_reason(QUOTA_HUGETLB), decision);
-}
-
 /* What the file is made from: our own copies of the checked arguments. Returns 0 or -errno. */
 static int request_init(struct session *session, const struct decision *decision,
 	struct memfile_request *ret_request)
@@ -174,6 +163,14 @@ static enum store store_of(const struct memfile_request *request)
 	return request->flags & MFD_HUGETLB ? STORE_HUGETLB : STORE_MEMFD;
 }
 
+/* A file of huge pages is no use to anybody without a single one. */
+static bool has_huge_pages(const struct session *session, const struct memfile_request *request)
+{
+	return store_of(request) != STORE_HUGETLB ||
+	       hugetlb_has_room(
+		       policy_quotas(session->view.policy), session->facts.tid, request->flags, 0);
+}
+
 /*
  * Charges a file that was just made and that nobody else has yet: refused, it is closed and was
  * never there. Returns QUOTA_NONE, or what is used up; or -errno when its end cannot be watched.
@@ -191,8 +188,12 @@ static int charge_file(struct session *session, const struct memfile_request *re
 	const bool force = session->view.mode == POLICY_AUDIT;
 	cleanup(charge_done) struct charge charge = {0};
 	enum quota quota = charge_begin(&charge, outcome->tenant, store_of(request), force);
-	int r = quota == QUOTA_NONE || force ? charge_commit(&charge, file, &maker) : 0;
+	int r = 0;
 
+	if (quota == QUOTA_NONE && !has_huge_pages(session, request))
+		quota = QUOTA_HUGETLB;
+	if (quota == QUOTA_NONE || force)
+		r = charge_commit(&charge, file, &maker);
 	return r < 0 ? r : (int)quota;
 }
 
@@ -326,8 +327,6 @@ int session_create(struct session *session, uint64_t id, struct outcome *outcome
 	session_judge(session, decision);
 	if (decision->verdict == VERDICT_ALLOW || decision->verdict == VERDICT_EMULATE)
 		session_apply_budget(session, decision);
-	if (decision->verdict == VERDICT_EMULATE)
-		session_want_huge_pages(session, decision);
 	if (decision->verdict == VERDICT_EMULATE)
 		session_want_name(session, decision);
 	if (decision->verdict == VERDICT_EMULATE)
