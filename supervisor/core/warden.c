@@ -13,7 +13,7 @@
 #include "core/overrun.h"
 #include "kernel/oom_score.h"
 
-/* While there is no file. */
+/* While there is no file, at most: the first one is not to wait longer for its first sample. */
 #define IDLE_MS 1000
 
 /* Rest for each unit of work, of a round and of looking for holders for the OOM killer. */
@@ -154,8 +154,11 @@ static uint64_t work(struct warden *warden, const struct policy_quotas *quotas)
 	uint64_t start_ns = clock_now_ns(CLOCK_MONOTONIC);
 	uint64_t rest_ns = quotas->sample_ms * NSEC_PER_MSEC;
 
-	if (!has_work(warden))
-		return start_ns + IDLE_MS * NSEC_PER_MSEC;
+	if (!has_work(warden)) {
+		if (rest_ns > IDLE_MS * NSEC_PER_MSEC)
+			rest_ns = IDLE_MS * NSEC_PER_MSEC;
+		return start_ns + rest_ns;
+	}
 	run_round(warden, quotas);
 	/* Nothing was raised that is not back where it was: nobody is left to hold anything. */
 	if (ledger_is_empty(warden->config.ledger))
