@@ -31,7 +31,7 @@ bool hugetlb_has_room(
 		return true;
 	if (bytes < room.page_bytes)
 		bytes = room.page_bytes;
-	return bytes <= room.cgroup_bytes && bytes <= room.pool_bytes;
+	return bytes <= room.cgroup_bytes;
 }
 
 const char *quota_reason(enum quota quota)
@@ -46,8 +46,7 @@ const char *quota_reason(enum quota quota)
 	case QUOTA_RESIDENT:
 		return "the tenant's files hold as much memory as budget.tenant.resident allows";
 	case QUOTA_HUGETLB:
-		return "the huge pages of budget.tenant.hugetlb, of the cgroup, or of the machine "
-		       "are used up";
+		return "the huge pages of budget.tenant.hugetlb or of the cgroup are used up";
 	case QUOTA_RATE:
 		return "the tenant makes files faster than budget.tenant.rate";
 	case QUOTA_MEMFD_SIZE:

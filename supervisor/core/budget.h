@@ -14,9 +14,9 @@ const char *budget_exceeded(const struct policy *policy, struct facts *facts);
 
 /*
  * Whether a file with these memfd_create(2) flags, or one of such pages, may grow by so many bytes
- * of huge pages as far as the controller of the caller's cgroup and the machine's pool go. True
- * also where the policy sets no budget.tenant.hugetlb, and where nothing can be found out: the
- * quota holds all the same, and mmap(2) fails where there are no pages.
+ * of huge pages as far as the controller of the caller's cgroup goes. True also where the policy
+ * sets no budget.tenant.hugetlb, and where nothing can be found out: the quota holds all the same.
+ * Whether the machine's pool has pages is mmap(2)'s to say, as natively.
  */
 bool hugetlb_has_room(
 	const struct policy_quotas *quotas, pid_t tid, uint32_t memfd_flags, uint64_t bytes);
