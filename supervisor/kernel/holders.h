@@ -24,7 +24,8 @@ struct holder {
 	/*
 	 * What of these the OOM killer does not see: held_bytes less the shared memory that is in
 	 * its page tables, of whatever file (RssShmem). So that and its resident memory together
-	 * never are less than what it holds; a mapping that it has not touched hides nothing.
+	 * never are less than what it holds, but for the dozens of pages by which the kernel's
+	 * counters lag; a mapping that it has not touched hides nothing.
 	 */
 	uint64_t unmapped_bytes;
 	bool partial; /* it has more than was looked at */
