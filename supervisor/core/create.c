@@ -252,14 +252,14 @@ static int errno_in_kernel_order(pid_t tid, int error)
 	return tracee_fd_table_is_full(tid) == 1 ? EMFILE : error;
 }
 
-/* Gives the caller the file, or the errno in its place. */
-static int session_inject(
-	struct session *session, uint64_t id, int file, bool close_on_exec, struct outcome *outcome)
+/* Gives the caller *file, or the errno that stands there instead. */
+static int session_inject(struct session *session, uint64_t id, int *file, bool close_on_exec,
+	struct outcome *outcome)
 {
 	int r;
 
 	session_observe(session);
-	if (file >= 0) {
+	if (*file >= 0) {
 		r = notify_inject(session->listener, id, file, close_on_exec,
 			session->wait_killable, &outcome->fd);
 		if (r == NOTIFY_OK && session->resizer)
@@ -271,7 +271,7 @@ static int session_inject(
 		/* Never fall open: what cannot be injected is refused. */
 		outcome->error = r == -EMFILE ? EMFILE : ENOMEM;
 	} else {
-		outcome->error = errno_in_kernel_order(session->facts.tid, -file);
+		outcome->error = errno_in_kernel_order(session->facts.tid, -*file);
 	}
 	outcome->backing = BACKING_AUTO;
 	return notify_fail(session->listener, id, outcome->error);
@@ -287,7 +287,7 @@ static int session_emulate(struct session *session, uint64_t id, struct outcome 
 	/* What cannot be ours to count the kernel makes. */
 	if (file < 0 && session->view.mode == POLICY_AUDIT)
 		return session_answer_plain(session, id, outcome);
-	r = session_inject(session, id, file, close_on_exec, outcome);
+	r = session_inject(session, id, &file, close_on_exec, outcome);
 	/* In audit mode a file over a quota is made all the same. */
 	if (decision->verdict == VERDICT_DENY && outcome->error == 0)
 		outcome->error = decision->error;
@@ -390,5 +390,5 @@ int session_create_secret(struct session *session, uint64_t id, struct outcome *
 	file = session_make_secret(session, outcome);
 	if (file < 0 && session->view.mode == POLICY_AUDIT)
 		return session_answer_plain(session, id, outcome);
-	return session_inject(session, id, file, session->facts.call.flags & O_CLOEXEC, outcome);
+	return session_inject(session, id, &file, session->facts.call.flags & O_CLOEXEC, outcome);
 }

@@ -9,6 +9,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+
 /* The answer, with room for what a newer kernel may read behind it. */
 union response {
 	struct seccomp_notif_resp resp;
@@ -139,12 +141,12 @@ int notify_return(int listener, uint64_t id, int64_t value)
 }
 
 int notify_inject(
-	int listener, uint64_t id, int fd, bool close_on_exec, bool two_steps, int *ret_caller_fd)
+	int listener, uint64_t id, int *fd, bool close_on_exec, bool two_steps, int *ret_caller_fd)
 {
 	struct seccomp_notif_addfd addfd = {
 		.id = id,
 		.flags = two_steps ? 0 : SECCOMP_ADDFD_FLAG_SEND,
-		.srcfd = (uint32_t)fd,
+		.srcfd = (uint32_t)*fd,
 		.newfd_flags = close_on_exec ? O_CLOEXEC : 0,
 	};
 	int r = notify_ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd);
@@ -159,6 +161,7 @@ int notify_inject(
 	if (r < 0)
 		return notify_outcome(r);
 	*ret_caller_fd = r;
+	*fd = fd_close(*fd);
 	return two_steps ? notify_send(listener, &(struct seccomp_notif_resp){.id = id, .val = r})
 			 : NOTIFY_OK;
 }

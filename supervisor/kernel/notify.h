@@ -69,9 +69,11 @@ int notify_fail(int listener, uint64_t id, int error);
 int notify_return(int listener, uint64_t id, int64_t value);
 
 /*
- * Installs a copy of fd (borrowed) as the lowest free descriptor of the caller, and ends the call
- * with its number. On NOTIFY_OK stores the number in *ret_caller_fd. NOTIFY_GONE, or -errno:
- * -EMFILE when the caller has no descriptor left; the call then still waits for its answer.
+ * Installs *fd as the lowest free descriptor of the caller, and ends the call with its number. On
+ * NOTIFY_OK stores the number in *ret_caller_fd and has closed *fd, which is -1 then: in two steps
+ * before the caller goes on, so that nothing of its file is ours any more (a file on a file system
+ * cannot be executed while somebody has it open for writing). NOTIFY_GONE, or -errno: -EMFILE when
+ * the caller has no descriptor left; the call then still waits for its answer, and *fd is left.
  *
  * There are two ways, and each has a flaw of its own:
  *
@@ -87,4 +89,4 @@ int notify_return(int listener, uint64_t id, int64_t value);
  * caller leaves only by dying.
  */
 int notify_inject(
-	int listener, uint64_t id, int fd, bool close_on_exec, bool two_steps, int *ret_caller_fd);
+	int listener, uint64_t id, int *fd, bool close_on_exec, bool two_steps, int *ret_caller_fd);

@@ -381,7 +381,7 @@ import errno, os
 
 SEALABLE, EXEC = 2, 0x10
 
-def attempt(what, flags):
+def attempt(what, flags, reopen=False):
     try:
         fd = os.memfd_create(what, flags)
     except OSError as error:
@@ -390,6 +390,10 @@ def attempt(what, flags):
         raise
     with open(os.path.realpath("/bin/true"), "rb") as program:
         os.write(fd, program.read())
+    if reopen: # nobody has it open for writing any more, not even for a moment
+        reader = os.open("/proc/self/fd/%d" % fd, os.O_RDONLY)
+        os.close(fd)
+        fd = reader
     child = os.fork()
     if child == 0:
         try:
@@ -401,18 +405,20 @@ def attempt(what, flags):
 
 for what, flags in ("plain", 0), ("exec", EXEC), ("sealable", SEALABLE):
     print(what, attempt(what, flags))
+print("reopened", *{attempt("reopened", 0, True) for _ in range(50)})
 END
 	if [ "$(cat /proc/sys/vm/memfd_noexec 2>/dev/null || echo 0)" != 0 ]; then
 		missing "vm.memfd_noexec is set"
 	fi
 	natively 0 python3 execute.py
-	[ "$(grep -c executed native)" -eq 3 ]
+	[ "$(grep -c executed native)" -eq 4 ]
 	# Who does not say that it is to be executed has a file like those on any file system.
 	multi_tenant 0 python3 execute.py
 	diff - supervised <<'END'
 plain execve ETXTBSY
 exec executed
 sealable executed
+reopened executed
 END
 	made plain tmpfs
 	# The rule that fdwarden-policy(5) gives.

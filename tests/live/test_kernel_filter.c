@@ -19,6 +19,14 @@
 #include "live.h"
 #include "older.h"
 
+/* notify_inject() of a copy. */
+static int inject_copy(int listener, uint64_t id, int fd, bool close_on_exec, int *ret_caller_fd)
+{
+	_cleanup_close_ int copy = dup(fd);
+
+	return notify_inject(listener, id, &copy, close_on_exec, false, ret_caller_fd);
+}
+
 /*
  * The classic BPF that the kernel follows when it looks for numbers that are always allowed
  * (kernel/seccomp.c, seccomp_is_const_allow()). Anything else ends the test, because it would end
@@ -345,8 +353,8 @@ static void test_i386_program(void **state)
 		assert_string_equal(name.bytes, text);
 		assert_true(slot.notif.data.args[0] > 0xf0000000);
 		if (inject) {
-			assert_int_equal(notify_inject(child.listener, slot.notif.id, 0, true,
-						 false, &caller_fd),
+			assert_int_equal(
+				inject_copy(child.listener, slot.notif.id, 0, true, &caller_fd),
 				NOTIFY_OK);
 			assert_int_equal(live_wait(&child), 100 + caller_fd);
 		} else {

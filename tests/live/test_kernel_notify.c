@@ -20,6 +20,14 @@
 #include "kernel/tracee.h"
 #include "live.h"
 
+/* notify_inject() of a copy. */
+static int inject(int listener, uint64_t id, int fd, bool close_on_exec, int *ret_caller_fd)
+{
+	_cleanup_close_ int copy = dup(fd);
+
+	return notify_inject(listener, id, &copy, close_on_exec, false, ret_caller_fd);
+}
+
 static int child_create(void *argument)
 {
 	int fd = memfd_create("x", MFD_CLOEXEC);
@@ -91,9 +99,8 @@ static void test_inject(void **state)
 		fd = memfd_create("y", MFD_CLOEXEC);
 		assert_return_code(fd, errno);
 		assert_return_code(ftruncate(fd, 4321), errno);
-		assert_int_equal(notify_inject(child.listener, slot.notif.id, fd, cloexec, false,
-					 &caller_fd),
-			NOTIFY_OK);
+		assert_int_equal(
+			inject(child.listener, slot.notif.id, fd, cloexec, &caller_fd), NOTIFY_OK);
 		close(fd);
 		assert_int_equal(notify_valid(child.listener, slot.notif.id), NOTIFY_GONE);
 		assert_int_equal(live_wait(&child), caller_fd);
@@ -114,8 +121,7 @@ static void test_gone(void **state)
 		usleep(1000);
 	assert_int_equal(notify_continue(child.listener, slot.notif.id), NOTIFY_GONE);
 	assert_int_equal(notify_fail(child.listener, slot.notif.id, EPERM), NOTIFY_GONE);
-	assert_int_equal(notify_inject(child.listener, slot.notif.id, 0, true, false, &caller_fd),
-		NOTIFY_GONE);
+	assert_int_equal(inject(child.listener, slot.notif.id, 0, true, &caller_fd), NOTIFY_GONE);
 	assert_int_equal(live_wait(&child), 128 + SIGKILL);
 }
 
@@ -143,8 +149,7 @@ static void test_inject_full(void **state)
 	(void)state;
 	live_spawn(&child, child_full_table, NULL);
 	receive(child.listener, &slot);
-	assert_int_equal(
-		notify_inject(child.listener, slot.notif.id, 0, true, false, &caller_fd), -EMFILE);
+	assert_int_equal(inject(child.listener, slot.notif.id, 0, true, &caller_fd), -EMFILE);
 	assert_int_equal(caller_fd, -7);
 	assert_int_equal(notify_valid(child.listener, slot.notif.id), NOTIFY_OK);
 	assert_int_equal(tracee_fd_table_is_full(child.pid), 1);
@@ -169,8 +174,7 @@ static void test_inject_lowest(void **state)
 	(void)state;
 	live_spawn(&child, child_gap, NULL);
 	receive(child.listener, &slot);
-	assert_int_equal(notify_inject(child.listener, slot.notif.id, 1, true, false, &caller_fd),
-		NOTIFY_OK);
+	assert_int_equal(inject(child.listener, slot.notif.id, 1, true, &caller_fd), NOTIFY_OK);
 	assert_int_equal(caller_fd, 0);
 	assert_int_equal(live_wait(&child), 0);
 }
@@ -231,8 +235,7 @@ static void test_inject_storm(void **state)
 
 		receive(child.listener, &slot);
 		assert_int_equal(
-			notify_inject(child.listener, slot.notif.id, 0, false, false, &caller_fd),
-			NOTIFY_OK);
+			inject(child.listener, slot.notif.id, 0, false, &caller_fd), NOTIFY_OK);
 	}
 	alarm_stop();
 	assert_int_equal(pthread_sigmask(SIG_SETMASK, &saved, NULL), 0);
