@@ -5,10 +5,12 @@
 #include <linux/kcmp.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernel/lookout.h"
 #include "kernel/oom_score.h"
 #include "kernel/process.h"
 
@@ -113,9 +115,32 @@ static void records_forget(struct oom *oom, uint64_t before_ticks)
 	oom->record_count = kept;
 }
 
+/* A kcmp(2) on its way. */
+struct comparison {
+	pid_t a, b;
+	bool same;
+};
+
+static void comparison_ask(void *argument)
+{
+	struct comparison *comparison = argument;
+
+	comparison->same = syscall(SYS_kcmp, comparison->a, comparison->b, KCMP_VM, 0, 0) == 0;
+}
+
 static bool share_memory(pid_t a, pid_t b)
 {
-	return syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0) == 0;
+	struct comparison *comparison = malloc(sizeof(*comparison));
+	bool same;
+
+	if (!comparison)
+		return false;
+	*comparison = (struct comparison){.a = a, .b = b};
+	if (lookout_ask(b, LOOKOUT_SOON_MS, comparison_ask, free, comparison) < 0)
+		return false;
+	same = comparison->same;
+	free(comparison);
+	return same;
 }
 
 /*

@@ -11,6 +11,7 @@
 #include "core/held.h"
 #include "core/oom.h"
 #include "core/overrun.h"
+#include "kernel/lookout.h"
 #include "kernel/oom_score.h"
 
 /* While there is no file, at most: the first one is not to wait longer for its first sample. */
@@ -199,10 +200,13 @@ static void *warden_main(void *argument)
 
 	/* Where it fails we have no such right, or may not even give one up: nothing is lost. */
 	(void)oom_score_drop_right();
+	/* Without one, a tenant may hold us up: not for want of memory at the very start. */
+	(void)lookout_start();
 	while (sleep_until(warden, due_ns, &quotas))
 		due_ns = work(warden, &quotas);
 	warden->overrun = overrun_free(warden->overrun);
 	warden->oom = oom_free(warden->oom);
+	lookout_end();
 	return NULL;
 }
 

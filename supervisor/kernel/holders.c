@@ -16,10 +16,14 @@
 
 #include "base/fd.h"
 #include "base/file.h"
+#include "kernel/lookout.h"
 #include "kernel/process.h"
 
 /* Descriptors, mappings and threads that are looked at: half a second of work, or one. */
 #define LOOKS_MAX 262144
+
+/* Several times what all of them take. */
+#define LOOK_MS 2000
 
 /* One of the files that are looked for. */
 struct wanted {
@@ -28,21 +32,24 @@ struct wanted {
 	uint32_t seen_in; /* the number of the process that it was seen in last */
 };
 
+/* A look at one process, which may never end: it owns what it works with (kernel/lookout.h). */
 struct search {
 	struct wanted *files; /* owned; sorted */
 	size_t count;
-	uint64_t looks;   /* left for all */
-	uint64_t share;   /* left for this process */
-	uint32_t process; /* its number, from 1 */
+	uint64_t share;        /* looks left for this process */
+	uint32_t number;       /* of the process, from 1 */
+	struct process target; /* the process */
 	struct holder found;
-	struct holder *holders; /* owned */
-	size_t holder_count;
+	uint64_t shared; /* of its memory */
+	int error;
 };
 
-static void search_done(struct search *search)
+static void search_drop(void *argument)
 {
+	struct search *search = argument;
+
 	free(search->files);
-	free(search->holders);
+	free(search);
 }
 
 static int compare_files(const void *a, const void *b)
@@ -64,13 +71,13 @@ static void search_see(struct search *search, uint64_t dev, uint64_t ino, uint64
 	struct wanted *file =
 		bsearch(&key, search->files, search->count, sizeof(key), compare_files);
 
-	if (!file || file->seen_in == search->process)
+	if (!file || file->seen_in == search->number)
 		return;
 	if (file->bytes == HOLDER_UNKNOWN)
 		file->bytes = bytes;
 	if (file->bytes == HOLDER_UNKNOWN)
 		return;
-	file->seen_in = search->process;
+	file->seen_in = search->number;
 	search->found.held_bytes += file->bytes;
 }
 
@@ -238,58 +245,39 @@ static uint64_t read_shared_resident(int dir_fd)
 	return line ? strtoull(line + strlen(key), NULL, 10) * 1024 : 0;
 }
 
-static int search_keep(struct search *search, int dir_fd, pid_t root)
+static void search_run(void *argument)
 {
-	struct holder *found = &search->found;
-	uint64_t shared = read_shared_resident(dir_fd);
-
-	/* The list of processes was not taken at one instant; this is certain. */
-	_cleanup_close_ int pidfd = process_open_below(found->pid, found->start_ticks, root);
-
-	/* With no root, we and process 1 are no exception, so only its end is of interest. */
-	if (pidfd < 0 && !(root == 0 && pidfd == -EPERM))
-		return pidfd == -EMFILE || pidfd == -ENFILE ? pidfd : 0;
-
-	struct holder *holders =
-		reallocarray(search->holders, search->holder_count + 1, sizeof(*holders));
-
-	if (!holders)
-		return -ENOMEM;
-	search->holders = holders;
-	found->unmapped_bytes = found->held_bytes > shared ? found->held_bytes - shared : 0;
-	holders[search->holder_count++] = *found;
-	return 0;
-}
-
-static int look_at_process(struct search *search, const struct process *process, pid_t root)
-{
+	struct search *search = argument;
+	const struct process *process = &search->target;
 	_cleanup_close_ int fd = process_open_same(process->pid, process->start_ticks);
 
-	if (fd == -EMFILE || fd == -ENFILE)
-		return fd;
-	if (fd < 0)
-		return 0; /* gone, or not to be seen */
-	search->process++;
+	search->number++;
 	search->found = (struct holder){
 		.pid = process->pid,
 		.start_ticks = process->start_ticks,
 	};
+	search->error = fd == -EMFILE || fd == -ENFILE ? fd : 0;
+	if (fd < 0)
+		return; /* gone, or not to be seen */
 	if (!process->leader_gone) {
 		look_at_table(search, fd);
 		look_at_mappings(search, fd);
 	}
 	if (process->threads > 1)
 		look_at_threads(search, fd, process);
-	return search->found.held_bytes > 0 ? search_keep(search, fd, root) : 0;
+	search->shared = read_shared_resident(fd);
 }
 
-/* ---- All ---- */
-
-static int search_start(struct search *search, const struct holder_file *files, size_t count)
+static int search_new(const struct holder_file *files, size_t count, struct search **ret_search)
 {
-	search->files = calloc(count + 1, sizeof(*search->files));
-	if (!search->files)
+	struct search *search = calloc(1, sizeof(*search));
+
+	if (search)
+		search->files = calloc(count + 1, sizeof(*search->files));
+	if (!search || !search->files) {
+		free(search);
 		return -ENOMEM;
+	}
 	search->count = count;
 	for (size_t i = 0; i < count; i++) {
 		search->files[i].dev = files[i].dev;
@@ -297,8 +285,72 @@ static int search_start(struct search *search, const struct holder_file *files, 
 		search->files[i].bytes = files[i].bytes;
 	}
 	qsort(search->files, count, sizeof(*search->files), compare_files);
-	search->looks = LOOKS_MAX;
+	*ret_search = search;
 	return 0;
+}
+
+/* ---- All ---- */
+
+struct holders {
+	pid_t root;
+	const struct holder_file *files;
+	size_t file_count;
+	struct search *search; /* owned; NULL: to be made */
+	uint64_t looks;        /* left for all */
+	struct holder *items;  /* owned */
+	size_t count;
+};
+
+static void holders_done(struct holders *holders)
+{
+	if (holders->search)
+		search_drop(holders->search);
+	free(holders->items);
+}
+
+static int holders_keep(struct holders *holders)
+{
+	struct holder *found = &holders->search->found;
+	const uint64_t shared = holders->search->shared;
+
+	/* The list of processes was not taken at one instant; this is certain. */
+	_cleanup_close_ int pidfd =
+		process_open_below(found->pid, found->start_ticks, holders->root);
+
+	/* With no root, we and process 1 are no exception, so only its end is of interest. */
+	if (pidfd < 0 && !(holders->root == 0 && pidfd == -EPERM))
+		return pidfd == -EMFILE || pidfd == -ENFILE ? pidfd : 0;
+
+	struct holder *items = reallocarray(holders->items, holders->count + 1, sizeof(*items));
+
+	if (!items)
+		return -ENOMEM;
+	holders->items = items;
+	found->unmapped_bytes = found->held_bytes > shared ? found->held_bytes - shared : 0;
+	items[holders->count++] = *found;
+	return 0;
+}
+
+/* Looks at one process, if it lets itself be looked at, with so many looks. */
+static int holders_look(struct holders *holders, const struct process *process, uint64_t share)
+{
+	int r = 0;
+
+	if (process->start_ticks == PROCESS_START_UNKNOWN)
+		return 0;
+	if (!holders->search)
+		r = search_new(holders->files, holders->file_count, &holders->search);
+	if (r < 0)
+		return r;
+	holders->search->share = share;
+	holders->search->target = *process;
+	if (lookout_ask(process->pid, LOOK_MS, search_run, search_drop, holders->search) < 0) {
+		holders->search = NULL;
+		return 0;
+	}
+	holders->looks -= share - holders->search->share;
+	r = holders->search->error;
+	return r == 0 && holders->search->found.held_bytes > 0 ? holders_keep(holders) : r;
 }
 
 static int compare_holders(const void *a, const void *b)
@@ -314,27 +366,25 @@ static int compare_holders(const void *a, const void *b)
 ssize_t holders_find(
 	pid_t root, const struct holder_file *files, size_t count, struct holder **ret_holders)
 {
-	cleanup(search_done) struct search search = {0};
+	cleanup(holders_done) struct holders holders = {
+		.root = root,
+		.files = files,
+		.file_count = count,
+		.looks = LOOKS_MAX,
+	};
 	_cleanup_free_ struct process *processes = NULL;
 	ssize_t n = process_list(root, &processes);
 
+	for (ssize_t i = 0; i < n; i++) {
+		int r = holders_look(&holders, &processes[i], holders.looks / (uint64_t)(n - i));
+
+		if (r < 0)
+			return r;
+	}
 	if (n < 0)
 		return n;
-
-	int r = search_start(&search, files, count);
-
-	for (ssize_t i = 0; r == 0 && i < n; i++) {
-		uint64_t share = search.looks / (uint64_t)(n - i);
-
-		search.share = share;
-		r = look_at_process(&search, &processes[i], root);
-		search.looks -= share - search.share;
-	}
-	if (r < 0)
-		return r;
-	if (search.holder_count > 0)
-		qsort(search.holders, search.holder_count, sizeof(*search.holders),
-			compare_holders);
-	*ret_holders = take_ptr(search.holders);
-	return (ssize_t)search.holder_count;
+	if (holders.count > 0)
+		qsort(holders.items, holders.count, sizeof(*holders.items), compare_holders);
+	*ret_holders = take_ptr(holders.items);
+	return (ssize_t)holders.count;
 }

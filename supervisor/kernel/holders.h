@@ -41,8 +41,8 @@ struct holder {
  * has kcmp(2). Memory that is only in messages in sockets, or in fixed buffers of io_uring, is held
  * by nobody here.
  *
- * Before Linux 6.17, waits for processes that are changing their own mappings, which a tenant that
- * serves its own files (FUSE) can draw out: call it where only that can wait.
+ * In a thread with a lookout (kernel/lookout.h) a process that does not let itself be looked into,
+ * which a tenant can bring about, is left out; in another, it is waited for.
  *
  * All processes together have 262,144 descriptors, mappings and threads looked at, of which each
  * gets its even share, and what others leave of theirs. Of a table that is larger, half a share is

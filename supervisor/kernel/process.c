@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "kernel/lookout.h"
 
 /* A line of /proc/PID/stat: 52 numbers and a name of at most 64 bytes. */
 #define STAT_MAX 2048
@@ -54,19 +55,82 @@ static int stat_parse(const char *text, struct process *ret_process)
 	return 0;
 }
 
-static int stat_read(int dir_fd, const char *path, struct process *ret_process)
-{
+/* A read of "stat" on its way. */
+struct stat_question {
+	int fd; /* owned */
+	ssize_t n;
 	char text[STAT_MAX];
-	ssize_t n = fd_read_file_at(dir_fd, path, text, sizeof(text));
+};
+
+static void stat_ask(void *argument)
+{
+	struct stat_question *question = argument;
+
+	question->n = read(question->fd, question->text, sizeof(question->text) - 1);
+	if (question->n < 0)
+		question->n = -errno;
+}
+
+static void stat_drop(void *argument)
+{
+	struct stat_question *question = argument;
+
+	fd_close(question->fd);
+	free(question);
+}
+
+/* Takes fd. */
+static int stat_read(pid_t pid, int fd, struct process *ret_process)
+{
+	struct stat_question *question = malloc(sizeof(*question));
+	int r;
+
+	if (!question) {
+		fd_close(fd);
+		return -ENOMEM;
+	}
+	question->fd = fd;
+	r = lookout_ask(pid, LOOKOUT_SOON_MS, stat_ask, stat_drop, question);
+	if (r < 0)
+		return r;
+	r = (int)question->n;
+	if (r >= 0) {
+		question->text[r] = '\0';
+		r = stat_parse(question->text, ret_process);
+	}
+	stat_drop(question);
+	return r;
+}
+
+/* What "status" says, which waits for nobody: all but the time of the start. */
+static int status_read(pid_t pid, int dir_fd, struct process *ret_process)
+{
+	char text[8192];
+	ssize_t n = fd_read_file_at(dir_fd, "status", text, sizeof(text));
+	const char *parent = n < 0 ? NULL : strstr(text, "\nPPid:\t");
+	const char *threads = n < 0 ? NULL : strstr(text, "\nThreads:\t");
 
 	if (n < 0)
 		return n == -ENOENT ? -ESRCH : (int)n;
-	return stat_parse(text, ret_process);
+	if (!parent || !threads)
+		return -EBADMSG;
+	*ret_process = (struct process){
+		.pid = pid,
+		.parent = (pid_t)strtol(parent + strlen("\nPPid:\t"), NULL, 10),
+		.threads = (unsigned)strtoul(threads + strlen("\nThreads:\t"), NULL, 10),
+		.start_ticks = PROCESS_START_UNKNOWN,
+	};
+	return 0;
 }
 
-int process_read(int dir_fd, struct process *ret_process)
+int process_read(pid_t pid, int dir_fd, struct process *ret_process)
 {
-	return stat_read(dir_fd, "stat", ret_process);
+	int fd = openat(dir_fd, "stat", O_RDONLY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : stat_read(pid, fd, ret_process);
+
+	if (r == -EBUSY)
+		return status_read(pid, dir_fd, ret_process);
+	return r == -ENOENT ? -ESRCH : r;
 }
 
 int process_open_same(pid_t pid, uint64_t start_ticks)
@@ -77,10 +141,12 @@ int process_open_same(pid_t pid, uint64_t start_ticks)
 	if (fd < 0)
 		return fd;
 
-	int r = process_read(fd, &process);
+	int r = process_read(pid, fd, &process);
 
 	if (r < 0)
 		return r;
+	if (process.start_ticks == PROCESS_START_UNKNOWN)
+		return -EBUSY;
 	return process.start_ticks == start_ticks ? take_fd(&fd) : -ESRCH;
 }
 
@@ -120,15 +186,18 @@ static int list_read(struct list *list)
 	if (!dir)
 		return -errno;
 	while ((entry = readdir(dir))) {
-		char path[sizeof(entry->d_name) + sizeof("/stat")];
 		struct process process;
 
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
 			continue;
-		snprintf(path, sizeof(path), "%s/stat", entry->d_name);
 
-		int r = stat_read(dirfd(dir), path, &process);
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+		_cleanup_close_ int fd =
+			openat(dirfd(dir), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		int r = fd < 0 ? -errno : process_read(pid, fd, &process);
 
+		if (r == -ENOENT)
+			r = -ESRCH;
 		if (r == -ESRCH || r == -EACCES || r == -EPERM)
 			continue; /* gone, or hidden by hidepid= */
 		if (r < 0)
@@ -231,18 +300,18 @@ ssize_t process_list(pid_t root, struct process **ret_list)
  * Reads who the parent is, and opens it. Nobody else can get the parent's pid as long as it is the
  * parent, so one that is still the parent after it was opened is the one that was opened.
  */
-static int parent_open(int dir_fd, pid_t *ret_parent)
+static int parent_open(pid_t pid, int dir_fd, pid_t *ret_parent)
 {
 	for (;;) {
 		struct process before, after;
-		int r = process_read(dir_fd, &before);
+		int r = process_read(pid, dir_fd, &before);
 
 		if (r < 0)
 			return r;
 
 		_cleanup_close_ int fd = process_open_dir(before.parent);
 
-		r = process_read(dir_fd, &after);
+		r = process_read(pid, dir_fd, &after);
 		if (r < 0)
 			return r;
 		if (before.parent != after.parent)
@@ -253,13 +322,13 @@ static int parent_open(int dir_fd, pid_t *ret_parent)
 }
 
 /* Goes up from the process, whose folder in /proc dir_fd is. -EAGAIN: a parent went on the way. */
-static int climb_to(int dir_fd, pid_t root)
+static int climb_to(pid_t pid, int dir_fd, pid_t root)
 {
 	_cleanup_close_ int fd = -1;
 
 	for (;;) {
 		pid_t parent = 0;
-		int parent_fd = parent_open(fd < 0 ? dir_fd : fd, &parent);
+		int parent_fd = parent_open(pid, fd < 0 ? dir_fd : fd, &parent);
 
 		if (parent_fd == -ESRCH && parent == 0 && fd >= 0)
 			return -EAGAIN;
@@ -267,6 +336,7 @@ static int climb_to(int dir_fd, pid_t root)
 			return parent == 0 ? parent_fd : -EPERM;
 		fd_close(fd);
 		fd = parent_fd;
+		pid = parent;
 		if (parent == root)
 			return 0;
 		if (parent <= 1)
@@ -279,12 +349,12 @@ static int climb_to(int dir_fd, pid_t root)
  * each step up may be checked by itself, and what a tenant changes of the chain behind us gains it
  * nothing.
  */
-static int check_below(int dir_fd, pid_t root)
+static int check_below(pid_t pid, int dir_fd, pid_t root)
 {
 	int r = -EAGAIN;
 
 	for (int attempt = 0; r == -EAGAIN && attempt < CLIMBS_MAX; attempt++)
-		r = climb_to(dir_fd, root);
+		r = climb_to(pid, dir_fd, root);
 	return r;
 }
 
@@ -299,7 +369,7 @@ int process_open_below(pid_t pid, uint64_t start_ticks, pid_t root)
 		return -errno;
 
 	_cleanup_close_ int dir_fd = process_open_same(pid, start_ticks);
-	int r = dir_fd < 0 || root == 0 ? dir_fd : check_below(dir_fd, root);
+	int r = dir_fd < 0 || root == 0 ? dir_fd : check_below(pid, dir_fd, root);
 
 	if (r < 0)
 		return r;

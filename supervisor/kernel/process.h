@@ -13,9 +13,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* The process does not let itself be looked into (kernel/lookout.h). */
+#define PROCESS_START_UNKNOWN UINT64_MAX
+
 struct process {
 	pid_t pid, parent;
-	uint64_t start_ticks; /* since boot, in ticks of sysconf(_SC_CLK_TCK) */
+	uint64_t start_ticks; /* since boot, in ticks of sysconf(_SC_CLK_TCK), or as below */
 	unsigned threads;
 	bool leader_gone; /* its first thread has ended: what it has, its other threads have */
 };
@@ -32,9 +35,12 @@ int process_open_dir(pid_t pid);
 
 /* Reads what process_list() reads, below a descriptor of /proc/PID. Returns 0, -ESRCH, or -errno.
  */
-int process_read(int dir_fd, struct process *ret_process);
+int process_read(pid_t pid, int dir_fd, struct process *ret_process);
 
-/* Opens /proc/PID if that process is the one that started then. Returns as process_open_dir(). */
+/*
+ * Opens /proc/PID if that process is the one that started then. Returns as process_open_dir(), and
+ * -EBUSY when that cannot be seen.
+ */
 int process_open_same(pid_t pid, uint64_t start_ticks);
 
 /*

@@ -18,8 +18,10 @@
 #include <sys/resource.h>
 
 #include "kernel/holders.h"
+#include "kernel/lookout.h"
 #include "kernel/process.h"
 #include "live.h"
+#include "live_fuse.h"
 #include "live_tree.h"
 
 #define MIB UINT64_C(1048576)
@@ -346,7 +348,7 @@ static uint64_t started(pid_t pid)
 	_cleanup_close_ int fd = process_open_dir(pid);
 
 	assert_return_code(fd, -fd);
-	assert_int_equal(process_read(fd, &process), 0);
+	assert_int_equal(process_read(pid, fd, &process), 0);
 	assert_int_equal(process.pid, pid);
 	return process.start_ticks;
 }
@@ -413,7 +415,7 @@ static void a_pid_that_is_used_again_is_another_process(void **state)
 	_cleanup_close_ int dir_fd = process_open_dir(child.pid);
 
 	assert_int_equal(first.pid, child.pid);
-	assert_int_equal(process_read(dir_fd, &process), 0);
+	assert_int_equal(process_read(child.pid, dir_fd, &process), 0);
 	tree_end(&child);
 	while (process_now_ticks() == first.start_ticks)
 		usleep(1000);
@@ -426,7 +428,7 @@ static void a_pid_that_is_used_again_is_another_process(void **state)
 		for (;;)
 			pause();
 	assert_int_equal(again, first.pid);
-	assert_int_equal(process_read(dir_fd, &process), -ESRCH);
+	assert_int_equal(process_read(child.pid, dir_fd, &process), -ESRCH);
 	assert_int_equal(process_open_same(first.pid, first.start_ticks), -ESRCH);
 	assert_int_equal(process_open_below(first.pid, first.start_ticks, getpid()), -ESRCH);
 
@@ -441,6 +443,67 @@ static void a_pid_that_is_used_again_is_another_process(void **state)
 
 #define MANY   15000 /* descriptors of one process */
 #define OTHERS 60    /* processes, so that the share of that one is smaller */
+
+static enum fuse_manner keep_closing(uint32_t opcode, void *userdata)
+{
+	const int *ready = userdata;
+	pid_t self = getpid();
+
+	if (opcode != FUSE_FLUSH)
+		return FUSE_ANSWER;
+	live_check(write(*ready, &self, sizeof(self)) == sizeof(self));
+	return FUSE_SAY_NOTHING;
+}
+
+/* Hangs in execve(2), with a file to be closed by it that its own server keeps open. */
+static void execute_for_ever(int ready, void *argument)
+{
+	const pid_t none = 0;
+	int fuse = -ENOSYS;
+
+	(void)argument;
+	if (unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+		fuse = fuse_mount("/tmp");
+	if (fuse < 0)
+		tree_stay(ready, &none, sizeof(none));
+
+	pid_t server = fork();
+
+	live_check(server >= 0);
+	if (server == 0) {
+		fuse_serve(fuse, keep_closing, &ready);
+		_exit(0);
+	}
+	close(fuse);
+	live_check(open("/tmp/" FUSE_FILE, O_RDWR | O_CLOEXEC) >= 0);
+	execl("/bin/true", "true", NULL);
+}
+
+static void who_never_ends_its_exec_holds_up_nobody(void **state)
+{
+	struct tree_child stuck = tree_start(execute_for_ever, NULL);
+	struct tree_child holds = tree_start(keep_it_open, NULL);
+	pid_t server;
+	char byte;
+
+	(void)state;
+	tree_hear(&holds, &byte, 1);
+	tree_hear(&stuck, &server, sizeof(server));
+	assert_int_equal(lookout_start(), 0);
+	/* The second time it is not asked any more. */
+	for (int i = 0; server > 0 && i < 2; i++) {
+		assert_int_equal(found_of(holds.pid).held_bytes, 2 * MIB);
+		assert_int_equal(found_of(stuck.pid).pid, 0);
+	}
+	lookout_end();
+	tree_end(&holds);
+	kill(server > 0 ? server : stuck.pid, SIGKILL);
+	tree_wait(&stuck);
+	while (waitpid(-1, NULL, 0) > 0)
+		continue;
+	if (server == 0)
+		live_skip("cannot mount FUSE here");
+}
 
 /* The file is the last but one of so many; all the others are something else. */
 static void hide_behind_many(int ready, void *argument)
@@ -487,6 +550,7 @@ int main(void)
 		cmocka_unit_test(a_thread_with_its_own_table_is_seen),
 		cmocka_unit_test(a_process_whose_leader_has_gone_is_seen),
 		cmocka_unit_test(a_file_system_that_never_answers_is_not_asked),
+		cmocka_unit_test(who_never_ends_its_exec_holds_up_nobody),
 		cmocka_unit_test(only_descendants_are_looked_at),
 		cmocka_unit_test(only_descendants_are_opened),
 		cmocka_unit_test(a_pid_that_is_used_again_is_another_process),
