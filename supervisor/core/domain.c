@@ -120,16 +120,35 @@ static void on_notice(const char *text, void *userdata)
 	domain_event(userdata, &event);
 }
 
+static enum policy_mode mode_of(const struct domain *domain, const struct policy *policy)
+{
+	return domain->forced_mode >= 0 ? (enum policy_mode)domain->forced_mode
+					: policy_mode(policy);
+}
+
+/* What the warden goes by: in audit mode it only says what it sees, and touches nobody. */
+static struct policy_quotas warden_quotas(const struct domain *domain, const struct policy *policy)
+{
+	struct policy_quotas quotas = *policy_quotas(policy);
+
+	if (mode_of(domain, policy) == POLICY_AUDIT) {
+		quotas.on_overrun = OVERRUN_DENY;
+		quotas.oom_attribute = false;
+	}
+	return quotas;
+}
+
 static int domain_start_ledger(struct domain *domain, pid_t root)
 {
 	const struct policy_quotas *quotas = policy_quotas(domain->policy);
+	const struct policy_quotas warden_goes_by = warden_quotas(domain, domain->policy);
 	struct ledger_config ledger = {
 		.quotas = quotas,
 		.on_notice = on_notice,
 		.userdata = domain,
 	};
 	struct warden_config warden = {
-		.quotas = quotas,
+		.quotas = &warden_goes_by,
 		.root = root,
 		.owns = owns,
 		.on_event = on_warden_event,
@@ -195,6 +214,7 @@ struct domain *domain_free(struct domain *domain)
 int domain_set_policy(struct domain *domain, struct policy *policy, const char **ret_why)
 {
 	const struct policy_quotas *quotas = policy_quotas(policy);
+	struct policy_quotas warden_goes_by;
 	int r;
 
 	*ret_why = NULL;
@@ -209,7 +229,8 @@ int domain_set_policy(struct domain *domain, struct policy *policy, const char *
 	if (r < 0 || !domain->warden)
 		return r;
 	ledger_set_quotas(domain->ledger, quotas);
-	warden_set_quotas(domain->warden, quotas);
+	warden_goes_by = warden_quotas(domain, policy);
+	warden_set_quotas(domain->warden, &warden_goes_by);
 	return 0;
 }
 
@@ -232,8 +253,7 @@ bool domain_view_update(struct domain *domain, struct domain_view *view)
 	domain_view_done(view);
 	pthread_mutex_lock(&domain->lock);
 	view->policy = policy_ref(domain->policy);
-	view->mode = domain->forced_mode >= 0 ? (enum policy_mode)domain->forced_mode
-					      : policy_mode(domain->policy);
+	view->mode = mode_of(domain, domain->policy);
 	/* Should there be no descriptor left, then nothing is spilled: refused instead. */
 	if (domain->spill_dir_fd >= 0)
 		view->spill_dir_fd = fcntl(domain->spill_dir_fd, F_DUPFD_CLOEXEC, 3);

@@ -284,3 +284,20 @@ print(os.waitpid(innocent, 0)[1])
 		-- python3 -c "$sent"
 	[ "$output" = $'9\n15' ]
 }
+
+@test "audit mode says who holds too much, and kills nobody" {
+	require_root
+	require python3 -c 'import os; os.memfd_create'
+	printf 'version: 1\nbudget: {tenant: {resident: 1MiB}, on_overrun: kill, sample: 10ms}\n' \
+		>"$WORK/kill.yaml"
+	run timeout -s KILL 60 "$SHARED/fdwarden" run --policy "$WORK/kill.yaml" --mode audit \
+		-e "$WORK/events" -- python3 -c '
+import os, time
+os.write(os.memfd_create("held", 2), bytes(16 << 20))
+while "overrun" not in open("events").read():
+    time.sleep(0.01)
+time.sleep(0.2)
+print("alive")
+'
+	[ "$output" = alive ]
+}
