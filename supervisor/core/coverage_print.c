@@ -55,7 +55,8 @@ static size_t print_words(FILE *out, const char *text, size_t indent, size_t col
 	while (*text != '\0') {
 		size_t len = word_length(text);
 
-		if (column + len + 1 > COLUMNS && column > indent) {
+		/* With room for a comma behind it. */
+		if (column + len + 1 >= COLUMNS && column > indent) {
 			fprintf(out, "\n%*s", (int)indent, "");
 			column = indent;
 		} else if (column > indent) {

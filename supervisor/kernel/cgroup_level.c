@@ -28,7 +28,7 @@ int cgroup_level_read(int dir_fd, const char *file, uint64_t *ret_value)
 uint64_t cgroup_level_headroom(
 	int dir_fd, const struct cgroup_level_files *files, uint64_t *ret_limit)
 {
-	uint64_t limit, usage;
+	uint64_t limit = 0, usage = 0; /* gcc at -O3 does not see that they are set */
 
 	if (cgroup_level_read(dir_fd, files->limit, &limit) < 0 || limit >= CGROUP_LIMIT_NONE_V1 ||
 		cgroup_level_read(dir_fd, files->usage, &usage) < 0)
