@@ -129,7 +129,8 @@ static bool wants_tmpfs(const struct session *session, const struct decision *de
 
 /*
  * Chooses where the file is to be, in *request and *outcome. Returns 0, or -ENOMEM when the tmpfs
- * cannot be made just now: a tenant that uses up what it takes must not get a memfd for that.
+ * or the spill directory cannot be had just now: a tenant that uses up what it takes must not get a
+ * memfd for that.
  */
 static int choose_backing(
 	struct session *session, struct memfile_request *request, struct outcome *outcome)
@@ -142,8 +143,10 @@ static int choose_backing(
 		outcome->backing = wants_tmpfs(session, decision) && memfile_fits_tmpfs(request)
 					   ? BACKING_TMPFS
 					   : BACKING_MEMFD;
-	if (outcome->backing == BACKING_DISK)
+	if (outcome->backing == BACKING_DISK) {
 		request->spill_dir_fd = session->view.spill_dir_fd;
+		return request->spill_dir_fd < 0 ? -ENOMEM : 0;
+	}
 	if (outcome->backing != BACKING_TMPFS)
 		return 0;
 	if (outcome->tenant)
@@ -367,10 +370,13 @@ static int session_make_secret(struct session *session, struct outcome *outcome)
 
 int session_create_secret(struct session *session, uint64_t id, struct outcome *outcome)
 {
+	const enum secret_action action = policy_quotas(session->view.policy)->memfd_secret;
 	struct decision *decision = &outcome->decision;
 	_cleanup_close_ int file = -1;
 
-	if (policy_quotas(session->view.policy)->memfd_secret == SECRET_DENY) {
+	if (action == SECRET_ALLOW)
+		return session_allow(session, id, outcome);
+	if (action == SECRET_DENY) {
 		*decision = (struct decision){
 			.verdict = VERDICT_DENY,
 			.error = ENOSYS,

@@ -46,29 +46,30 @@ static int check_noexec(const struct policy *policy, const char **ret_why)
 	return 0;
 }
 
-static int open_spill_directory(const struct policy *policy, const char **ret_why)
+/* Stores a descriptor, owned by the caller; -1 where the policy names none. Returns 0 or -errno. */
+static int open_spill_directory(const struct policy *policy, int *ret_fd, const char **ret_why)
 {
 	const char *path = policy_quotas(policy)->spill_directory;
-	int fd;
+	_cleanup_close_ int fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 
-	if (!path)
-		return -1;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0 && faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) == 0)
-		return fd;
-	*ret_why = "budget.spill.directory cannot be written to";
-	fd_close(fd);
-	return -errno;
+	if (path && (fd < 0 || faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) < 0)) {
+		*ret_why = "budget.spill.directory cannot be written to";
+		return -errno;
+	}
+	*ret_fd = take_fd(&fd);
+	return 0;
 }
 
 /* Checks a policy against the machine and takes it. */
 static int domain_take(struct domain *domain, struct policy *policy, const char **ret_why)
 {
+	int spill_dir_fd = -1;
 	int r = check_noexec(policy, ret_why);
-	int spill_dir_fd = r < 0 ? -1 : open_spill_directory(policy, ret_why);
 
-	if (r < 0 || spill_dir_fd < -1)
-		return r < 0 ? r : spill_dir_fd;
+	if (r == 0)
+		r = open_spill_directory(policy, &spill_dir_fd, ret_why);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&domain->lock);
 	fd_close(domain->spill_dir_fd);
 	policy_unref(domain->policy);
@@ -254,10 +255,13 @@ bool domain_view_update(struct domain *domain, struct domain_view *view)
 	pthread_mutex_lock(&domain->lock);
 	view->policy = policy_ref(domain->policy);
 	view->mode = mode_of(domain, domain->policy);
-	/* Should there be no descriptor left, then nothing is spilled: refused instead. */
-	if (domain->spill_dir_fd >= 0)
-		view->spill_dir_fd = fcntl(domain->spill_dir_fd, F_DUPFD_CLOEXEC, 3);
 	view->generation = atomic_load(&domain->generation);
+	if (domain->spill_dir_fd >= 0) {
+		view->spill_dir_fd = fcntl(domain->spill_dir_fd, F_DUPFD_CLOEXEC, 3);
+		/* None is left: what would spill is refused, and the next call asks again. */
+		if (view->spill_dir_fd < 0)
+			view->generation = 0;
+	}
 	pthread_mutex_unlock(&domain->lock);
 	return true;
 }

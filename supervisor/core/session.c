@@ -10,15 +10,11 @@
 #include "base/fd.h"
 #include "core/session_private.h"
 
-/* Takes the policy that is now in force, should it have changed. Returns 0 or -errno. */
-static int session_update(struct session *session)
+static int session_prepare_policy(struct session *session)
 {
 	struct policy_scratch *scratch;
-	int r;
+	int r = policy_scratch_new(session->view.policy, &scratch);
 
-	if (!domain_view_update(session->domain, &session->view))
-		return 0;
-	r = policy_scratch_new(session->view.policy, &scratch);
 	if (r < 0)
 		return r;
 	policy_scratch_free(session->scratch);
@@ -27,6 +23,23 @@ static int session_update(struct session *session)
 	if (!session->source.cgroup && policy_wants_cgroup(session->view.policy))
 		r = cgroup_view_new(&session->source.cgroup);
 	return r == -ENODEV ? 0 : r;
+}
+
+/*
+ * Takes the policy that is now in force, should it have changed. Returns 0; or -errno with no
+ * policy to judge by: the next call tries again.
+ */
+static int session_update(struct session *session)
+{
+	int r;
+
+	if (!domain_view_update(session->domain, &session->view))
+		return 0;
+	r = session_prepare_policy(session);
+	/* Never a new policy with the old one's scratch. */
+	if (r < 0)
+		domain_view_done(&session->view);
+	return r;
 }
 
 static int session_start_resizer(struct session *session)
@@ -226,8 +239,16 @@ int session_answer_plain(struct session *session, uint64_t id, struct outcome *o
 	return -EINVAL;
 }
 
-static int session_refuse_io_uring(struct session *session, uint64_t id, struct outcome *outcome)
+int session_allow(struct session *session, uint64_t id, struct outcome *outcome)
 {
+	outcome->quiet = true;
+	return notify_continue(session->listener, id);
+}
+
+static int session_answer_io_uring(struct session *session, uint64_t id, struct outcome *outcome)
+{
+	if (!policy_quotas(session->view.policy)->io_uring_denied)
+		return session_allow(session, id, outcome);
 	outcome->decision = (struct decision){
 		.verdict = VERDICT_DENY,
 		.error = EPERM, /* as kernel.io_uring_disabled says it */
@@ -326,7 +347,7 @@ static int session_answer(struct session *session, uint64_t id, struct outcome *
 	case CALL_FALLOCATE:
 		return session_resize(session, id, outcome);
 	case CALL_IO_URING_SETUP:
-		return session_refuse_io_uring(session, id, outcome);
+		return session_answer_io_uring(session, id, outcome);
 	}
 	return -EINVAL;
 }
@@ -357,6 +378,7 @@ static int session_handle(struct session *session, const struct slot *slot)
 		session_report(session, slot, &outcome);
 	return r;
 }
+
 static int session_receive(struct session *session, struct slot *slot)
 {
 	int r = notify_receive(session->listener, &slot->notification);
@@ -393,10 +415,14 @@ static int session_step(struct session *session)
 	int r = session_receive(session, &session->slots[0]);
 	size_t count;
 
-	if (r == NOTIFY_OK)
-		r = session_update(session);
 	if (r != NOTIFY_OK)
 		return r;
+	/* Short of memory or descriptors right now: that costs the call, not the session. */
+	if (session_update(session) < 0) {
+		(void)notify_fail(
+			session->listener, session->slots[0].notification.notif.id, EPERM);
+		return NOTIFY_OK;
+	}
 	count = session_receive_queued(session);
 	for (size_t i = 0; i < count; i++) {
 		r = session_handle(session, &session->slots[i]);

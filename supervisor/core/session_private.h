@@ -72,5 +72,11 @@ int session_find_tenant(struct session *session, struct tenant **ret_tenant);
  */
 void session_observe(struct session *session);
 
+/*
+ * Lets the call pass as if nobody had looked: the filter notifies of it for the sake of a policy
+ * that was in force when it was installed.
+ */
+int session_allow(struct session *session, uint64_t id, struct outcome *outcome);
+
 /* Ends the call as a decision says that makes no file; in audit mode it continues. */
 int session_answer_plain(struct session *session, uint64_t id, struct outcome *outcome);
