@@ -96,7 +96,7 @@ static enum quota check(const struct tenant *tenant, const struct amounts *more)
 }
 
 /*
- * What the file needs more for this growth, and whether its tenant (owner) may have it. Looks
+ * What the file needs more for this growth, and whether its tenant (owner, held) may have it. Looks
  * again, after each refusal for something new, at what may have changed. The file is alive, but an
  * entry can go before its file when its tenant ends: then nothing is needed.
  */
@@ -104,14 +104,13 @@ static enum quota check_thoroughly(
 	struct tenant *owner, const struct growth *growth, struct amounts *ret_more)
 {
 	struct ledger *ledger = owner->ledger;
-	static const struct amounts none;
 	unsigned refreshed = 1U << QUOTA_NONE;
 
 	for (;;) {
 		uint32_t i = table_find_inode(&ledger->table, growth->dev, growth->ino);
 		enum quota quota;
 
-		*ret_more = none;
+		*ret_more = (struct amounts){0};
 		if (i == 0)
 			return QUOTA_NONE;
 		*ret_more = needed(table_at(&ledger->table, i), growth);
@@ -119,9 +118,7 @@ static enum quota check_thoroughly(
 		if (refreshed & 1U << quota)
 			return quota;
 		refreshed |= 1U << quota;
-		tenant_hold(owner, &none);
 		tenant_refresh(owner, quota);
-		tenant_release(owner, &none);
 	}
 }
 
@@ -182,6 +179,8 @@ static uint64_t resident_to_be(const struct entry *entry, const struct stat *st,
 	return add_saturated(is_measured ? max_u64(now, entry->left_resident) : now, new_pages);
 }
 
+static const struct amounts nothing;
+
 /* For a file that is entered. */
 static enum quota begin(struct growth *growth, struct ledger *ledger, uint32_t index,
 	const struct stat *st, uint64_t new_pages, bool force)
@@ -190,6 +189,8 @@ static enum quota begin(struct growth *growth, struct ledger *ledger, uint32_t i
 	struct amounts more;
 	enum quota quota;
 
+	/* Its last entry may go while the lock is let go, and would take it along. */
+	tenant_hold(owner, &nothing);
 	see(ledger, index, st);
 	growth->resident = resident_to_be(table_at(&ledger->table, index), st, new_pages);
 	quota = check_thoroughly(owner, growth, &more);
@@ -199,6 +200,7 @@ static enum quota begin(struct growth *growth, struct ledger *ledger, uint32_t i
 		owner->refused[quota]++;
 	if (quota == QUOTA_NONE || force)
 		reserve(owner, growth, &more);
+	tenant_release(owner, &nothing);
 	return quota;
 }
 
