@@ -96,7 +96,7 @@ void tenant_use(struct tenant *tenant, struct tenant_use *ret_use);
 
 /* Calls fn for each tenant, with no lock held and the tenant referenced. */
 typedef void tenant_fn(struct tenant *tenant, void *userdata);
-int ledger_each_tenant(struct ledger *ledger, tenant_fn *fn, void *userdata);
+void ledger_each_tenant(struct ledger *ledger, tenant_fn *fn, void *userdata);
 
 /* ---- Making a file ---- */
 

@@ -121,7 +121,6 @@ static void remove_blind(struct tenant *tenant)
 	for (uint32_t left = tenant->unwatched > 0 ? tenant->ring.count : 0; left > 0; left--) {
 		uint32_t i = entry_ring_take(&ledger->table, &tenant->ring);
 
-		/* The last one may take the tenant along. */
 		if (i && table_at(&ledger->table, i)->watch == ENTRY_BLIND)
 			entry_remove(ledger, i);
 	}
@@ -166,7 +165,7 @@ struct tenant *tenant_unref(struct tenant *tenant)
 	return NULL;
 }
 
-int ledger_each_tenant(struct ledger *ledger, tenant_fn *fn, void *userdata)
+void ledger_each_tenant(struct ledger *ledger, tenant_fn *fn, void *userdata)
 {
 	struct tenant *tenant;
 
@@ -179,7 +178,7 @@ int ledger_each_tenant(struct ledger *ledger, tenant_fn *fn, void *userdata)
 			tenant->refs++;
 		ledger_unlock(ledger);
 		if (!tenant)
-			return 0;
+			return;
 		fn(tenant, userdata);
 		tenant_unref(tenant);
 	}
@@ -260,6 +259,7 @@ void tenant_use(struct tenant *tenant, struct tenant_use *ret_use)
 
 	ledger_lock(ledger);
 	tenant_measure_tmpfs(tenant);
+	tenant_note_peaks(tenant);
 	tenant_refresh(tenant, QUOTA_MEMFDS);
 	*ret_use = (struct tenant_use){
 		.memfds = sums_get(&tenant->sums, USE_MEMFDS),

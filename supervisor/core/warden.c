@@ -79,10 +79,10 @@ static int attribute(struct warden *warden)
 	struct gathering gathering = {.ledger = warden->config.ledger};
 	int r = warden->oom ? 0 : oom_new(warden->config.root, &warden->oom);
 
-	if (r == 0)
-		r = ledger_each_tenant(warden->config.ledger, gather, &gathering);
-	if (r == 0)
+	if (r == 0) {
+		ledger_each_tenant(warden->config.ledger, gather, &gathering);
 		r = gathering.error;
+	}
 	if (r == 0)
 		r = oom_attribute(warden->oom, gathering.held.files, gathering.held.count);
 	held_done(&gathering.held);

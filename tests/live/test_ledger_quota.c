@@ -464,14 +464,14 @@ static void tenants_come_and_go(void **state)
 		assert_int_equal(tenant_get(fixture->ledger, name, &tenants[i]), 0);
 		assert_string_equal(tenant_name(tenants[i]), name);
 	}
-	assert_int_equal(ledger_each_tenant(fixture->ledger, count_tenant, &count), 0);
+	ledger_each_tenant(fixture->ledger, count_tenant, &count);
 	assert_int_equal(count, 41);
 	fd = ledger_memfd(tenants[39]);
 	for (int i = 0; i < 40; i++)
 		tenant_unref(tenants[i]);
 	/* One has a file. */
 	count = 0;
-	assert_int_equal(ledger_each_tenant(fixture->ledger, count_tenant, &count), 0);
+	ledger_each_tenant(fixture->ledger, count_tenant, &count);
 	assert_int_equal(count, 2);
 	assert_int_equal(tenant_get(fixture->ledger, "tenant 39", &tenants[0]), 0);
 	assert_int_equal(ledger_used(tenants[0]).memfds, 1);
@@ -479,7 +479,7 @@ static void tenants_come_and_go(void **state)
 	close(fd);
 	assert_true(ledger_is_empty(fixture->ledger));
 	count = 0;
-	assert_int_equal(ledger_each_tenant(fixture->ledger, count_tenant, &count), 0);
+	ledger_each_tenant(fixture->ledger, count_tenant, &count);
 	assert_int_equal(count, 1);
 	memset(name, 'x', sizeof(name));
 	name[sizeof(name) - 1] = '\0';
