@@ -1,150 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Quotas as a tenant meets them: real calls, a session in a thread, a policy in YAML. */
+/* Limits as a tenant meets them. */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "live_quota.h"
 
-#include <cmocka.h>
-
-#include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-
-#include "base/memfd.h"
-#include "core/session.h"
-#include "live.h"
-
-#define MIB        (UINT64_C(1) << 20)
-#define EVENTS_MAX 256
-
-#define SYS_MEMFD_SECRET   447
-#define SYS_IO_URING_SETUP 425
-
-/* A tenant under a policy, answered by a thread, with the events of its calls. */
-struct scene {
-	struct live_child child;
-	struct domain *domain;
-	struct session *session;
-	pthread_t thread;
-	struct event events[EVENTS_MAX];
-	atomic_size_t count;
-	int pipe[2]; /* the test writes a byte when the tenant may go on */
-	int talk[2]; /* the tenant writes a byte when it has come somewhere */
-};
-
-static struct scene scene;
-
-static void on_event(const struct event *event, void *userdata)
-{
-	size_t at = atomic_load(&scene.count);
-
-	(void)userdata;
-	if (at < EVENTS_MAX) {
-		scene.events[at] = *event;
-		atomic_store(&scene.count, at + 1);
-	}
-}
-
-static struct policy *policy_from(const char *text)
-{
-	struct policy *policy = NULL;
-
-	assert_int_equal(policy_load(text, strlen(text), "test", NULL, NULL, &policy), 0);
-	return policy;
-}
-
-static void *session_main(void *unused)
-{
-	(void)unused;
-	(void)session_run(scene.session);
-	return NULL;
-}
-
-static void scene_start(const char *text, live_main_fn *run)
-{
-	struct policy *policy = policy_from(text);
-	const struct domain_config config = {.policy = policy, .mode = -1, .on_event = on_event};
-	struct session_config session = {.tenant = "scene", .wait_killable = true};
-	sigset_t all, previous;
-	const char *why = NULL;
-
-	memset(&scene, 0, sizeof(scene));
-	assert_return_code(pipe(scene.pipe), errno);
-	assert_return_code(pipe(scene.talk), errno);
-	if (domain_new(&config, &scene.domain, &why) < 0)
-		fail_msg("no domain: %s", why ? why : "?");
-	live_spawn_calls(&scene.child, policy_calls(policy), run, NULL);
-	session.listener = take_fd(&scene.child.listener);
-	session.domain = scene.domain;
-	assert_int_equal(session_new(&session, &scene.session), 0);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &previous);
-	assert_int_equal(pthread_create(&scene.thread, NULL, session_main, NULL), 0);
-	pthread_sigmask(SIG_SETMASK, &previous, NULL);
-	policy_unref(policy);
-}
-
-static int scene_end(void)
-{
-	int status = live_wait(&scene.child);
-
-	pthread_join(scene.thread, NULL);
-	session_free(scene.session);
-	domain_free(scene.domain);
-	close(scene.pipe[0]);
-	close(scene.pipe[1]);
-	close(scene.talk[0]);
-	close(scene.talk[1]);
-	return status;
-}
-
-static int play(const char *text, live_main_fn *run)
-{
-	scene_start(text, run);
-	return scene_end();
-}
-
-/* The last event with this errno. */
-static const struct event *event_with(int error)
-{
-	const struct event *found = NULL;
-
-	for (size_t i = 0; i < atomic_load(&scene.count); i++)
-		if (scene.events[i].error == error)
-			found = &scene.events[i];
-	assert_non_null(found);
-	return found;
-}
-
-/* In the tenant: waits for the test. */
-static void tenant_wait(void)
-{
-	char byte;
-
-	live_check(write(scene.talk[1], "x", 1) == 1);
-	live_check(read(scene.pipe[0], &byte, 1) == 1);
-}
-
-static void test_lets_tenant_go_on(void)
-{
-	assert_int_equal(write(scene.pipe[1], "x", 1), 1);
-}
-
-static void test_awaits_tenant(void)
-{
-	struct pollfd ready = {.fd = scene.talk[0], .events = POLLIN};
-	char byte;
-
-	assert_int_equal(poll(&ready, 1, 20000), 1);
-	assert_int_equal(read(scene.talk[0], &byte, 1), 1);
-}
 
 /* In the tenant: until a new file is refused, as what is held is measured now and then. */
 static bool is_refused_soon(unsigned flags)
@@ -299,7 +161,7 @@ static void test_resident_by_the_kernel(void **state)
 	const char *why;
 
 	(void)state;
-	scene_start("version: 1\nbudget: {tenant: {resident: 8MiB}}\n", fill_the_tmpfs);
+	scene_start("version: 1\nbudget: {tenant: {resident: 8MiB}}\n", fill_the_tmpfs, NULL);
 	test_awaits_tenant();
 	assert_int_equal(domain_set_policy(scene.domain, policy, &why), 0);
 	policy_unref(policy);
@@ -397,97 +259,6 @@ static void test_tenant_by_uid(void **state)
 	assert_string_equal(scene.events[atomic_load(&scene.count) - 1].tenant, "uid-12345");
 }
 
-static int call_others(void *unused)
-{
-	char params[256] = {0};
-
-	(void)unused;
-	live_check(syscall(SYS_IO_URING_SETUP, 4, params) == -1 && errno == EPERM);
-	live_check(syscall(SYS_MEMFD_SECRET, 0) == -1 && errno == ENOSYS);
-	return 0;
-}
-
-static void test_other_calls_are_refused(void **state)
-{
-	(void)state;
-	assert_int_equal(play("version: 1\nbudget: {tenant: {size: 1GiB}}\n", call_others), 0);
-	assert_int_equal(event_with(EPERM)->call, CALL_IO_URING_SETUP);
-	assert_int_equal(event_with(ENOSYS)->call, CALL_MEMFD_SECRET);
-	assert_string_equal(event_with(ENOSYS)->rule, "syscalls");
-}
-
-static int count_secrets(void *unused)
-{
-	int first = (int)syscall(SYS_MEMFD_SECRET, O_CLOEXEC);
-
-	(void)unused;
-	if (first < 0 && errno == ENOSYS)
-		return LIVE_EXIT_SKIP;
-	live_check(first >= 0 && fcntl(first, F_GETFD) == FD_CLOEXEC);
-	live_check(ftruncate(first, 4096) == 0);
-
-	live_check(syscall(SYS_MEMFD_SECRET, 0) == -1 && errno == ENFILE);
-	live_check(memfd_create("x", 0) == -1 && errno == ENFILE);
-	close(first);
-	/* Nobody sees its end. */
-	live_check(memfd_create("x", 0) == -1 && errno == ENFILE);
-	return 0;
-}
-
-static void test_secrets_count(void **state)
-{
-	int status;
-
-	(void)state;
-	live_require_root();
-	status = play("version: 1\n"
-		      "budget: {tenant: {memfds: 1, size: 1MiB}}\n"
-		      "syscalls: {memfd_secret: count}\n",
-		count_secrets);
-	if (status == LIVE_EXIT_SKIP)
-		live_skip("no memfd_secret(2) here");
-	assert_int_equal(status, 0);
-}
-
-static int never_execute(void *unused)
-{
-	(void)unused;
-	for (int sealing = 0; sealing < 2; sealing++) {
-		int fd = memfd_create("x", sealing ? MFD_ALLOW_SEALING : 0);
-
-		live_check(fd >= 0 && write(fd, "#!/bin/sh\n", 10) == 10);
-		fexecve(dup(fd), (char *[]){(char *)"x", NULL}, environ);
-		live_check(errno == EACCES);
-		/* The seal of a memfd stops no mapping; a tmpfs does. */
-		if (!sealing)
-			live_check(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0) ==
-					   MAP_FAILED &&
-				   errno == EPERM);
-	}
-	live_check(memfd_create("x", MFD_EXEC) == -1 && errno == EACCES);
-	return 0;
-}
-
-static void test_noexec(void **state)
-{
-	(void)state;
-	live_require_root();
-	assert_int_equal(play("version: 1\nrules:\n- {name: data, action: emulate, noexec: true}\n",
-				 never_execute),
-		0);
-}
-
-static int break_every_quota(void *unused)
-{
-	int fds[4];
-
-	(void)unused;
-	for (int i = 0; i < 4; i++)
-		live_check((fds[i] = memfd_create("x", 0)) >= 0);
-	live_check(ftruncate(fds[0], 1 << 30) == 0);
-	return 0;
-}
-
 static int ask_for_huge_pages(void *unused)
 {
 	int fd;
@@ -542,35 +313,6 @@ static void test_failed_injections_are_given_back(void **state)
 		0);
 }
 
-static void test_audit_refuses_nothing(void **state)
-{
-	(void)state;
-	assert_int_equal(play("version: 1\nmode: audit\n"
-			      "budget: {tenant: {memfds: 2}, memfd: {size: 1MiB}}\n",
-				 break_every_quota),
-		0);
-	assert_int_equal(event_with(ENFILE)->mode, POLICY_AUDIT);
-	assert_int_equal(event_with(EFBIG)->call, CALL_FTRUNCATE);
-}
-
-static void test_policies_that_cannot_follow(void **state)
-{
-	struct policy *first = policy_from("version: 1\n");
-	struct policy *second = policy_from("version: 1\nbudget: {memfd: {size: 1MiB}}\n");
-	const struct domain_config config = {.policy = first, .mode = -1};
-	struct domain *domain;
-	const char *why;
-
-	(void)state;
-	assert_int_equal(domain_new(&config, &domain, &why), 0);
-	assert_int_equal(domain_set_policy(domain, second, &why), -EOPNOTSUPP);
-	assert_non_null(why);
-	assert_int_equal(domain_set_policy(domain, first, &why), 0);
-	domain_free(domain);
-	policy_unref(first);
-	policy_unref(second);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -582,13 +324,8 @@ int main(void)
 		cmocka_unit_test(test_resident_by_measuring),
 		cmocka_unit_test(test_spill),
 		cmocka_unit_test(test_tenant_by_uid),
-		cmocka_unit_test(test_other_calls_are_refused),
-		cmocka_unit_test(test_secrets_count),
-		cmocka_unit_test(test_noexec),
 		cmocka_unit_test(test_huge_pages),
 		cmocka_unit_test(test_failed_injections_are_given_back),
-		cmocka_unit_test(test_audit_refuses_nothing),
-		cmocka_unit_test(test_policies_that_cannot_follow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
