@@ -146,7 +146,17 @@ static int job_answer_unseen(const struct job *job, uint64_t bytes)
 static int job_fail_by_errands(const struct job *job)
 {
 	job_object(job, EAGAIN, "too many resizes of other files at once");
-	return job_fail(job, EAGAIN);
+	return job->resize->audit ? job_continue(job) : job_fail(job, EAGAIN);
+}
+
+/* Takes *copy, and answers the call by an errand. */
+static int job_by_errand(const struct job *job, const struct errand *errand, int *copy)
+{
+	if (errand_start(job->resizer->errands, errand, copy) == 0)
+		return NOTIFY_OK;
+	/* No memory for a thread: to wait for the close(2) is all that is left. */
+	*copy = fd_close(*copy);
+	return job_fail_by_errands(job);
 }
 
 /* ---- What the kernel itself would say ---- */
@@ -331,11 +341,7 @@ static int truncate_by_errand(const struct job *job, int *copy)
 		return job_fail_by_errands(job);
 	errand.fsuid = ids.fsuid;
 	errand.fsgid = ids.fsgid;
-	if (errand_start(job->resizer->errands, &errand, copy) == 0)
-		return NOTIFY_OK;
-	/* No memory for a thread: to wait for the close(2) is all that is left. */
-	*copy = fd_close(*copy);
-	return job_fail_by_errands(job);
+	return job_by_errand(job, &errand, copy);
 }
 
 static int truncate_copy(const struct job *job)
@@ -373,7 +379,8 @@ static int answer_ftruncate(const struct job *job)
 {
 	const struct resizer_config *config = &job->resizer->config;
 	const struct resize *resize = job->resize;
-	const bool may_copy = !errands_are_full(job->resizer->errands);
+	const unsigned room = errands_room(job->resizer->errands);
+	const bool may_copy = room > ERRANDS_SPARE;
 	struct stat st;
 	int r;
 
@@ -386,7 +393,7 @@ static int answer_ftruncate(const struct job *job)
 	if (r == -EBADF)
 		return job_fail(job, EBADF);
 	if (r == 0 && ledger_is_memfile(config->ledger, &st))
-		return truncate_copy(job);
+		return room > 0 ? truncate_copy(job) : job_fail_by_errands(job);
 	/* The descriptor may be another file's by the time that the kernel looks at it. */
 	if (resize->audit || tenant_may_grow_unseen(resize->tenant, (uint64_t)resize->call->length))
 		return job_continue(job);
@@ -532,6 +539,8 @@ static int answer_fallocate(const struct job *job)
 		return job_fail(job, EBADF);
 	if (r == 0 && !ledger_is_memfile(config->ledger, &st))
 		return job_continue(job);
+	if (errands_room(job->resizer->errands) == 0)
+		return job_fail_by_errands(job);
 
 	_cleanup_close_ int copy =
 		r < 0 ? r : tracee_get_fd(config->cache, job->resize->tid, call->fd);
@@ -540,11 +549,15 @@ static int answer_fallocate(const struct job *job)
 		return job_fail(job, EBADF);
 	if (copy < 0 || tracee_stat_copy(copy, &st) < 0)
 		return job_answer_unseen(job, (uint64_t)end);
-	/* Exchanged since: by the race above, so that nobody but its tenant waits for the close. */
-	if (!ledger_is_memfile(config->ledger, &st)) {
-		copy = fd_close(copy);
-		return job_continue(job);
-	}
+	/* Exchanged since, by the race above: perhaps for one whose close(2) never ends. */
+	if (!ledger_is_memfile(config->ledger, &st))
+		return job_by_errand(job,
+			&(struct errand){
+				.listener = config->listener,
+				.leave = true,
+				.id = job->resize->id,
+			},
+			&copy);
 	return allocate_memfile(job, take_fd(&copy), &st);
 }
 

@@ -77,7 +77,8 @@ struct resize_outcome {
  * at without asking that, and where it has to be resized by us, because its new size on a memfd put
  * there meanwhile would break a limit, a thread of its own does it and answers: an errand, of which
  * the outcome tells nothing. At most RESIZE_ERRANDS of a session are under way at a time; above
- * that the caller gets EAGAIN.
+ * that the caller gets EAGAIN. So it does for memory files only once as many again have been
+ * started by exchanging descriptors while they were looked at.
  */
 int resize_answer(
 	struct resizer *resizer, const struct resize *resize, struct resize_outcome *ret_outcome);

@@ -50,10 +50,10 @@ struct errands *errands_free(struct errands *errands)
 	return NULL;
 }
 
-/* Only the session's thread adds: what is not full stays so until it has started one. */
-bool errands_are_full(const struct errands *errands)
+/* Only the session's thread adds: what is free stays so until it has started one. */
+unsigned errands_room(const struct errands *errands)
 {
-	return atomic_load(&errands->under_way) >= RESIZE_ERRANDS;
+	return RESIZE_ERRANDS + ERRANDS_SPARE - atomic_load(&errands->under_way);
 }
 
 /* The thread's own file system ids alone (setfsuid(2)); what they are is asked by a bad one. */
@@ -163,7 +163,7 @@ int errand_start(struct errands *errands, const struct errand *errand, int *file
 {
 	struct errand_job *job;
 
-	if (errands_are_full(errands))
+	if (errands_room(errands) == 0)
 		return -EAGAIN;
 	job = job_new(errands, errand);
 	if (!job)

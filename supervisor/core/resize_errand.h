@@ -18,8 +18,14 @@ int errands_new(struct errands **ret_errands);
 /* Takes NULL, returns NULL. Errands under way go on. */
 struct errands *errands_free(struct errands *errands);
 
-/* Whether no more can be started now. */
-bool errands_are_full(const struct errands *errands);
+/*
+ * Errands above RESIZE_ERRANDS, for copies that turn out to be of another file than was looked at
+ * before: whoever exchanges descriptors must not make us close what a tenant serves.
+ */
+#define ERRANDS_SPARE 16
+
+/* How many can be started now, the spare ones included. Only the session's thread starts any. */
+unsigned errands_room(const struct errands *errands);
 
 /* One ftruncate(2). */
 struct errand {
