@@ -416,8 +416,11 @@ static void supervisor_finish(struct supervisor *supervisor)
 		audit_finish(supervisor->audit, FLUSH_MS);
 	if (supervisor->config->summary)
 		print_summary(supervisor);
-	if (!supervisor->session)
+	/* Else its thread may still be in the middle of a call. */
+	if (!supervisor->session) {
 		supervisor->domain = domain_free(supervisor->domain);
+		supervisor->audit = audit_free(supervisor->audit);
+	}
 	/* The front does it, if it still waits for us. */
 	if (supervisor->front_gone)
 		cgroup_group_remove(supervisor->config->group);
