@@ -15,23 +15,18 @@
 #include "core/coverage.h"
 #include "kernel/cgroup.h"
 #include "kernel/cgroup_mount.h"
+#include "kernel/fileid.h"
 #include "kernel/memfile.h"
+#include "kernel/secret.h"
 #include "kernel/tmpfs.h"
 
 static bool probe_handles(void)
 {
 	_cleanup_close_ int fd = memfd_create("", MFD_CLOEXEC);
-	union {
-		struct file_handle handle;
-		char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
-	} weak = {.handle.handle_bytes = MAX_HANDLE_SZ};
-	_cleanup_close_ int again = -1;
-	int mount_id;
+	struct fileid id;
+	struct stat st;
 
-	if (fd < 0 || name_to_handle_at(fd, "", &weak.handle, &mount_id, AT_EMPTY_PATH) < 0)
-		return false;
-	again = open_by_handle_at(fd, &weak.handle, O_RDONLY | O_CLOEXEC);
-	return again >= 0;
+	return fd >= 0 && fileid_get(fd, &id) == 0 && fileid_stat(fd, &id, &st) == 0;
 }
 
 static bool probe_tmpfs(void)
@@ -53,13 +48,9 @@ static bool probe_hugetlb(void)
 
 static bool probe_memfd_secret(void)
 {
-#ifdef SYS_memfd_secret
-	_cleanup_close_ int fd = (int)syscall(SYS_memfd_secret, O_CLOEXEC);
+	_cleanup_close_ int fd = secret_create(0, geteuid(), getegid());
 
 	return fd >= 0;
-#else
-	return false;
-#endif
 }
 
 /* The sysctl and the privilege are checked before the arguments: a bad one makes no ring. */

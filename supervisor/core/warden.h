@@ -7,10 +7,9 @@
  * OOM killer (core/oom.h).
  *
  * While there is no file it only looks whether there is one, as often as it would measure and at
- * least once a second, so that those who make files
- * pay nothing for its sleep. Rests at least three times as long as a round took, and looks for
- * holders on behalf of the OOM killer at most every second and for at most a twentieth of its time:
- * a tenant that makes looking dear makes it rare.
+ * least once a second, so that those who make files pay nothing for its sleep. Rests at least three
+ * times as long as a round took, and looks for holders on behalf of the OOM killer at most every
+ * second and for at most a twentieth of its time: a tenant that makes looking dear makes it rare.
  *
  * If the supervisor is killed, scores stay raised and cgroups frozen: nobody else knows of them.
  *

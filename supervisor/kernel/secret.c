@@ -3,14 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/memfd.h"
 
 int secret_create(uint32_t flags, uid_t owner, gid_t group)
 {
-#ifdef SYS_memfd_secret
 	_cleanup_close_ int fd = (int)syscall(SYS_memfd_secret, flags | O_CLOEXEC);
 
 	if (fd < 0)
@@ -18,8 +17,4 @@ int secret_create(uint32_t flags, uid_t owner, gid_t group)
 	if ((owner != geteuid() || group != getegid()) && fchown(fd, owner, group) < 0)
 		return -errno;
 	return take_fd(&fd);
-#else
-	(void)flags, (void)owner, (void)group;
-	return -ENOSYS;
-#endif
 }

@@ -4,16 +4,13 @@
 
 #include "live_quota.h"
 
-#define SYS_MEMFD_SECRET   447
-#define SYS_IO_URING_SETUP 425
-
 static int call_others(void *unused)
 {
 	char params[256] = {0};
 
 	(void)unused;
-	live_check(syscall(SYS_IO_URING_SETUP, 4, params) == -1 && errno == EPERM);
-	live_check(syscall(SYS_MEMFD_SECRET, 0) == -1 && errno == ENOSYS);
+	live_check(syscall(SYS_io_uring_setup, 4, params) == -1 && errno == EPERM);
+	live_check(syscall(SYS_memfd_secret, 0) == -1 && errno == ENOSYS);
 	return 0;
 }
 
@@ -28,7 +25,7 @@ static void test_other_calls_are_refused(void **state)
 
 static int count_secrets(void *unused)
 {
-	int first = (int)syscall(SYS_MEMFD_SECRET, O_CLOEXEC);
+	int first = (int)syscall(SYS_memfd_secret, O_CLOEXEC);
 
 	(void)unused;
 	if (first < 0 && errno == ENOSYS)
@@ -36,7 +33,7 @@ static int count_secrets(void *unused)
 	live_check(first >= 0 && fcntl(first, F_GETFD) == FD_CLOEXEC);
 	live_check(ftruncate(first, 4096) == 0);
 
-	live_check(syscall(SYS_MEMFD_SECRET, 0) == -1 && errno == ENFILE);
+	live_check(syscall(SYS_memfd_secret, 0) == -1 && errno == ENFILE);
 	live_check(memfd_create("x", 0) == -1 && errno == ENFILE);
 	close(first);
 	/* Nobody sees its end. */
@@ -97,8 +94,8 @@ static struct answers answers_get(void)
 	char params[256] = {0};
 	struct answers answers;
 
-	answers.ring = syscall(SYS_IO_URING_SETUP, 0, params) == -1 ? errno : 0;
-	answers.secret = syscall(SYS_MEMFD_SECRET, -1) == -1 ? errno : 0;
+	answers.ring = syscall(SYS_io_uring_setup, 0, params) == -1 ? errno : 0;
+	answers.secret = syscall(SYS_memfd_secret, -1) == -1 ? errno : 0;
 	return answers;
 }
 
