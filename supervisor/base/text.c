@@ -404,3 +404,10 @@ size_t text_escape_terminal(const void *bytes, size_t len, char *out)
 	*p = '\0';
 	return (size_t)(p - out);
 }
+
+const char *text_after(const char *text, const char *key)
+{
+	const char *found = strstr(text, key);
+
+	return found ? found + strlen(key) : NULL;
+}

@@ -62,6 +62,12 @@ int text_parse_errno(const char *name);
  */
 const char *text_nearest(const char *word, const char *const *candidates, size_t count);
 
+/*
+ * What stands behind the first key in a text, up to its end; NULL when it is not there. For files
+ * in /proc with one value in a line, whose keys begin with the end of the line before.
+ */
+const char *text_after(const char *text, const char *key);
+
 /* Room for RFC 3339 with nanoseconds, "2026-01-02T03:04:05.123456789Z", NUL included. */
 #define TEXT_TIME_MAX 31
 

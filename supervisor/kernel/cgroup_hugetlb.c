@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/memfd.h"
+#include "base/text.h"
 #include "kernel/cgroup.h"
 #include "kernel/cgroup_level.h"
 #include "kernel/process.h"
@@ -21,16 +22,15 @@
 /* The size of the pages that are had without asking for a size. */
 static int default_page_read(uint64_t *ret_bytes)
 {
-	static const char key[] = "\nHugepagesize:";
 	char text[8192];
 	ssize_t n = fd_read_file_at(AT_FDCWD, "/proc/meminfo", text, sizeof(text));
-	const char *line = n > 0 ? strstr(text, key) : NULL;
+	const char *kib = n > 0 ? text_after(text, "\nHugepagesize:") : NULL;
 
 	if (n < 0)
 		return (int)n;
-	if (!line)
+	if (!kib)
 		return -ENODEV; /* a kernel without huge pages */
-	*ret_bytes = strtoull(line + strlen(key), NULL, 10) * KIB;
+	*ret_bytes = strtoull(kib, NULL, 10) * KIB;
 	return 0;
 }
 
@@ -123,9 +123,9 @@ static int cgroup_read(int proc_fd, uint64_t page_bytes, uint64_t *ret_bytes)
 	return 0;
 }
 
-int hugetlb_headroom(pid_t tid, uint32_t memfd_flags, struct hugetlb_room *ret_room)
+int hugetlb_headroom(pid_t tid, uint32_t flags, struct hugetlb_room *ret_room)
 {
-	unsigned shift = memfd_flags >> MFD_HUGE_SHIFT & MFD_HUGE_MASK;
+	unsigned shift = flags >> MFD_HUGE_SHIFT & MFD_HUGE_MASK;
 	struct hugetlb_room room = {.page_bytes = UINT64_C(1) << shift};
 	_cleanup_close_ int proc_fd = process_open_dir(tid);
 	int r = proc_fd < 0 ? proc_fd : 0;

@@ -24,4 +24,4 @@ struct hugetlb_room {
  * pages count (MFD_HUGE_SHIFT; without, the machine's default). Takes about a millisecond. Returns
  * 0, -ENODEV when the machine has no pages of that size, -ESRCH when the task is gone, or -errno.
  */
-int hugetlb_headroom(pid_t tid, uint32_t memfd_flags, struct hugetlb_room *ret_room);
+int hugetlb_headroom(pid_t tid, uint32_t flags, struct hugetlb_room *ret_room);

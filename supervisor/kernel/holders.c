@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "kernel/lookout.h"
 #include "kernel/process.h"
 
@@ -125,12 +126,11 @@ static bool look_at_fds(struct search *search, DIR *dir, uint64_t floor, uint64_
 /* How many numbers the table of descriptors has room for; task_fd is of /proc/PID/task/TID. */
 static uint64_t fd_table_size(int task_fd)
 {
-	static const char key[] = "\nFDSize:\t";
 	char text[8192];
 	ssize_t n = fd_read_file_at(task_fd, "status", text, sizeof(text));
-	const char *line = n > 0 ? strstr(text, key) : NULL;
+	const char *count = n > 0 ? text_after(text, "\nFDSize:\t") : NULL;
 
-	return line ? strtoull(line + strlen(key), NULL, 10) : 0;
+	return count ? strtoull(count, NULL, 10) : 0;
 }
 
 /* The rest of a table that is too large, from somewhere in it on. */
@@ -237,12 +237,11 @@ static void look_at_threads(struct search *search, int dir_fd, const struct proc
 /* Shared memory in the page tables of a process: memfds, tmpfs, and what is anonymous. */
 static uint64_t read_shared_resident(int dir_fd)
 {
-	static const char key[] = "\nRssShmem:";
 	char text[8192];
 	ssize_t n = fd_read_file_at(dir_fd, "status", text, sizeof(text));
-	const char *line = n > 0 ? strstr(text, key) : NULL;
+	const char *kib = n > 0 ? text_after(text, "\nRssShmem:") : NULL;
 
-	return line ? strtoull(line + strlen(key), NULL, 10) * 1024 : 0;
+	return kib ? strtoull(kib, NULL, 10) * 1024 : 0;
 }
 
 static void search_run(void *argument)

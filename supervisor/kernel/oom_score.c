@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 
 #include "base/fd.h"
+#include "base/text.h"
 #include "kernel/cgroup.h"
 #include "kernel/cgroup_level.h"
 
@@ -51,9 +52,9 @@ int oom_score_drop_right(void)
 
 static uint64_t meminfo_bytes(const char *text, const char *key)
 {
-	const char *line = strstr(text, key);
+	const char *kib = text_after(text, key);
 
-	return line ? strtoull(line + strlen(key), NULL, 10) * 1024 : 0;
+	return kib ? strtoull(kib, NULL, 10) * 1024 : 0;
 }
 
 int oom_memory_update(struct oom_memory *memory)

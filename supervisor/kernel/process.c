@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "kernel/lookout.h"
 
 /* A line of /proc/PID/stat: 52 numbers and a name of at most 64 bytes. */
@@ -107,8 +108,8 @@ static int status_read(pid_t pid, int dir_fd, struct process *ret_process)
 {
 	char text[8192];
 	ssize_t n = fd_read_file_at(dir_fd, "status", text, sizeof(text));
-	const char *parent = n < 0 ? NULL : strstr(text, "\nPPid:\t");
-	const char *threads = n < 0 ? NULL : strstr(text, "\nThreads:\t");
+	const char *parent = n < 0 ? NULL : text_after(text, "\nPPid:\t");
+	const char *threads = n < 0 ? NULL : text_after(text, "\nThreads:\t");
 
 	if (n < 0)
 		return n == -ENOENT ? -ESRCH : (int)n;
@@ -116,8 +117,8 @@ static int status_read(pid_t pid, int dir_fd, struct process *ret_process)
 		return -EBADMSG;
 	*ret_process = (struct process){
 		.pid = pid,
-		.parent = (pid_t)strtol(parent + strlen("\nPPid:\t"), NULL, 10),
-		.threads = (unsigned)strtoul(threads + strlen("\nThreads:\t"), NULL, 10),
+		.parent = (pid_t)strtol(parent, NULL, 10),
+		.threads = (unsigned)strtoul(threads, NULL, 10),
 		.start_ticks = PROCESS_START_UNKNOWN,
 	};
 	return 0;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/text.h"
 #include "base/file.h"
 #include "kernel/compat.h"
 #include "kernel/notify.h"
@@ -201,19 +202,12 @@ ssize_t tracee_cgroup_text(pid_t tid, char *buf, size_t size)
 	return n < 0 ? proc_error((int)n) : n;
 }
 
-/* The line of /proc/TID/status that starts with key; its text is escaped, so lines are lines. */
-static const char *status_line(const char *text, const char *key)
-{
-	const char *p = strstr(text, key);
-
-	return p ? p + strlen(key) : NULL;
-}
-
+/* The text of /proc/TID/status; a name in it is escaped, so lines are lines. */
 static int status_parse(const char *text, struct tracee_ids *ret_ids)
 {
-	const char *tgid = status_line(text, "\nTgid:\t");
-	const char *uids = status_line(text, "\nUid:\t");
-	const char *gids = status_line(text, "\nGid:\t");
+	const char *tgid = text_after(text, "\nTgid:\t");
+	const char *uids = text_after(text, "\nUid:\t");
+	const char *gids = text_after(text, "\nGid:\t");
 	struct tracee_ids ids;
 
 	if (!tgid || !uids || !gids)
@@ -260,7 +254,7 @@ static int limit_from_proc(pid_t tid, const char *key, uint64_t *ret_limit)
 	if (n < 0)
 		return proc_error((int)n);
 
-	const char *value = status_line(text, key);
+	const char *value = text_after(text, key);
 
 	if (!value)
 		return -EBADMSG;
