@@ -127,9 +127,11 @@ enum fdwarden_listener_flags {
  * fdwarden_listener_flags, as fdwarden_spawn() gives them. The callers' memory is read, so this
  * process needs to be their ancestor with the same ids, or CAP_SYS_PTRACE. Listeners with the same
  * policy share their tenants. Quotas take a thread of their own, and files grow by this process's
- * hand: raise its soft RLIMIT_FSIZE to what they may have. -EINVAL: unknown flags.
- * -ENOMEM. -EOPNOTSUPP: the kernel's notifications are not the ones known here. Other errno of the
- * kernel.
+ * hand: raise its soft RLIMIT_FSIZE to what they may have. Nobody says here which processes are a
+ * listener's: with `tenant: listener`, on_overrun: freeze or kill takes any process but this one
+ * and process 1 that holds the tenant's files, also one that they were sent to; with tenants by
+ * cgroup or uid only the tenant's own. -EINVAL: unknown flags. -ENOMEM. -EOPNOTSUPP: the kernel's
+ * notifications are not the ones known here. Other errno of the kernel.
  */
 int fdwarden_add_listener(struct fdwarden *fdwarden, int listener, struct fdwarden_policy *policy,
 	const char *tenant, unsigned flags);
