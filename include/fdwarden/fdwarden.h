@@ -69,7 +69,8 @@ enum fdwarden_verdict {
 
 /** One decision. Pointers are valid during the callback. Later versions only append members. */
 struct fdwarden_event {
-	const char *tenant;  /**< as given to fdwarden_add_listener() */
+	const char
+		*tenant; /**< as given to fdwarden_add_listener(), or what the policy makes of it */
 	uint64_t time_ns;    /**< CLOCK_REALTIME when the call was received */
 	uint64_t latency_ns; /**< from receiving the call to having answered it */
 	pid_t pid, tid;      /**< in the supervisor's PID namespace; pid 0: unknown */
@@ -82,7 +83,7 @@ struct fdwarden_event {
 	const char *name;   /**< NUL-ended, any bytes; NULL when it could not be read */
 	size_t name_len;    /**< 250: too long, which the kernel refuses */
 	const char *comm;   /**< NUL-ended, any bytes */
-	const char *rule;   /**< name of the deciding rule; "default", "budget" */
+	const char *rule;   /**< name of the deciding rule; "default", "budget", "syscalls" */
 	const char *reason; /**< for people */
 	/**
 	 * "memfd_create", "ftruncate" ...: which call it was. NULL for what was found out between
