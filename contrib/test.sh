@@ -177,10 +177,11 @@ fuzz() {
 }
 if [ -z "$suite" ]; then
 	export CC=clang
-	targets="tests/fuzz/fuzz-policy tests/fuzz/fuzz-decide"
+	targets="tests/fuzz/fuzz-policy tests/fuzz/fuzz-decide tests/fuzz/fuzz-tenant"
 	if build fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false; then
 		fuzz policy
 		fuzz decide
+		fuzz tenant
 	fi
 	targets=
 	unset CC
