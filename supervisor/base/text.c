@@ -90,29 +90,33 @@ struct time_unit {
 	unsigned value;
 };
 
-static const struct time_unit *time_unit_find(
-	const char *name, const struct time_unit *units, size_t count)
+/* Digits and one of the units. Returns 0, -EINVAL, or -ERANGE when the number is too large. */
+static int read_with_unit(const char *text, const struct time_unit *units, size_t count,
+	uint64_t *ret_number, unsigned *ret_unit)
 {
+	const char *end;
+	int r = read_digits(text, &end, ret_number);
+
+	if (r == -EINVAL)
+		return r;
 	for (size_t i = 0; i < count; i++)
-		if (strcmp(name, units[i].name) == 0)
-			return &units[i];
-	return NULL;
+		if (strcmp(end, units[i].name) == 0) {
+			*ret_unit = units[i].value;
+			return r;
+		}
+	return -EINVAL;
 }
 
 int text_parse_duration(const char *text, uint64_t *ret_ms)
 {
 	static const struct time_unit units[] = {{"ms", 1}, {"s", 1000}, {"min", 60 * 1000}};
-	const struct time_unit *unit;
 	uint64_t number, ms;
-	const char *end;
-	int r = read_digits(text, &end, &number);
+	unsigned unit;
+	int r = read_with_unit(text, units, ARRAY_SIZE(units), &number, &unit);
 
-	if (r == -EINVAL)
+	if (r < 0)
 		return r;
-	unit = time_unit_find(end, units, ARRAY_SIZE(units));
-	if (unit == NULL)
-		return -EINVAL;
-	if (r < 0 || __builtin_mul_overflow(number, unit->value, &ms))
+	if (__builtin_mul_overflow(number, unit, &ms))
 		return -ERANGE;
 	*ret_ms = ms;
 	return 0;
@@ -121,20 +125,14 @@ int text_parse_duration(const char *text, uint64_t *ret_ms)
 int text_parse_rate(const char *text, uint64_t *ret_count, unsigned *ret_period_s)
 {
 	static const struct time_unit units[] = {{"/s", 1}, {"/min", 60}, {"/h", 3600}};
-	const struct time_unit *unit;
 	uint64_t number;
-	const char *end;
-	int r = read_digits(text, &end, &number);
+	unsigned unit;
+	int r = read_with_unit(text, units, ARRAY_SIZE(units), &number, &unit);
 
-	if (r == -EINVAL)
-		return r;
-	unit = time_unit_find(end, units, ARRAY_SIZE(units));
-	if (unit == NULL)
-		return -EINVAL;
 	if (r < 0)
 		return r;
 	*ret_count = number;
-	*ret_period_s = unit->value;
+	*ret_period_s = unit;
 	return 0;
 }
 
